@@ -1,0 +1,152 @@
+//! Guest memory, and memory of devices that a guest sees directly.
+
+use std::{fs::File, io, sync::Arc};
+
+use parking_lot::Mutex;
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap, MmapRegion, VolatileMemory, VolatileSlice};
+
+/// A guest's RAM. Clones share it. Reads and writes go through `vm-memory`'s `Bytes` and are checked.
+pub type GuestMemory = GuestMemoryMmap<()>;
+
+/// The size of a page, in bytes.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// Guest memory could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The host refused the memory.
+    #[error("the host refuses {bytes} bytes of memory")]
+    Refused {
+        /// How much was asked for.
+        bytes: u64,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The ranges overlap, are empty or not page-aligned.
+    #[error("these memory ranges can't be: {0}")]
+    Ranges(String),
+}
+
+fn memfd(name: &str, len: u64) -> Result<File, MemoryError> {
+    let refused = |error: rustix::io::Errno| MemoryError::Refused { bytes: len, source: error.into() };
+    let file = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC).map_err(refused)?;
+    rustix::fs::ftruncate(&file, len).map_err(refused)?;
+    Ok(file.into())
+}
+
+/// RAM at `ranges` (first address, length in bytes), all zero, in memory files that can be shared and mapped again.
+///
+/// # Errors
+/// The host refuses, or the ranges overlap, are empty or not page-aligned.
+pub fn guest_memory(ranges: &[(u64, u64)]) -> Result<GuestMemory, MemoryError> {
+    let mut regions = Vec::with_capacity(ranges.len());
+    for &(base, len) in ranges {
+        if len == 0 || base % PAGE_SIZE != 0 || len % PAGE_SIZE != 0 {
+            return Err(MemoryError::Ranges(format!("{base:#x} with {len:#x} bytes")));
+        }
+        let file = FileOffset::new(memfd("guest-ram", len)?, 0);
+        regions.push((GuestAddress(base), len as usize, Some(file)));
+    }
+    GuestMemory::from_ranges_with_files(regions).map_err(|error| MemoryError::Ranges(error.to_string()))
+}
+
+/// Reports which pages of a mapping the guest has written.
+pub trait DirtyLog: Send + Sync {
+    /// Pages written since the last call: bit `n % 64` of element `n / 64` is page `n`.
+    ///
+    /// # Errors
+    /// The host's log can't be read.
+    fn take(&self) -> io::Result<Vec<u64>>;
+}
+
+/// Memory of a device that the guest reads and writes without an exit, such as a frame buffer. Clones share it.
+#[derive(Clone)]
+pub struct DeviceMemory(Arc<Inner>);
+
+struct Inner {
+    mapping: MmapRegion<()>,
+    log: Mutex<Option<Arc<dyn DirtyLog>>>,
+}
+
+impl DeviceMemory {
+    /// `len` bytes of zeroes (rounded up to pages).
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub fn new(name: &str, len: u64) -> Result<Self, MemoryError> {
+        let len = len.next_multiple_of(PAGE_SIZE);
+        let file = FileOffset::new(memfd(name, len)?, 0);
+        let mapping = MmapRegion::from_file(file, len as usize)
+            .map_err(|error| MemoryError::Refused { bytes: len, source: io::Error::other(error.to_string()) })?;
+        Ok(DeviceMemory(Arc::new(Inner { mapping, log: Mutex::new(None) })))
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)] // it is never empty
+    pub fn len(&self) -> u64 {
+        self.0.mapping.size() as u64
+    }
+
+    /// The bytes, as the host sees them. The guest may change them at any time.
+    #[must_use]
+    pub fn bytes(&self) -> VolatileSlice<'_> {
+        self.0.mapping.as_volatile_slice()
+    }
+
+    /// Pages that the guest wrote since the last call, as in [`DirtyLog::take`]; empty while no log is attached
+    /// (the memory isn't mapped). What the host wrote is not in it.
+    ///
+    /// # Errors
+    /// The host's log can't be read.
+    pub fn take_dirty(&self) -> io::Result<Vec<u64>> {
+        let log = self.0.log.lock().clone();
+        log.map_or(Ok(Vec::new()), |log| log.take())
+    }
+
+    /// Attaches the log of the mapping in which the guest sees this memory, or detaches it.
+    pub fn set_log(&self, log: Option<Arc<dyn DirtyLog>>) {
+        *self.0.log.lock() = log;
+    }
+}
+
+impl std::fmt::Debug for DeviceMemory {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "DeviceMemory({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::{Bytes, GuestMemoryBackend as _, VolatileMemory};
+
+    use super::*;
+
+    #[test]
+    fn ram_is_zero_and_holds_what_is_written() {
+        let memory = guest_memory(&[(0, 0x10000), (0x1_0000_0000, 0x2000)]).unwrap();
+        assert_eq!(memory.read_obj::<u64>(GuestAddress(0x1_0000_1000)).unwrap(), 0);
+        memory.write_obj(0x55aa_u16, GuestAddress(0xfffe)).unwrap();
+        assert_eq!(memory.read_obj::<u16>(GuestAddress(0xfffe)).unwrap(), 0x55aa);
+        assert_eq!(memory.num_regions(), 2);
+        assert!(memory.read_obj::<u8>(GuestAddress(0x10000)).is_err());
+    }
+
+    #[test]
+    fn impossible_ranges_are_refused() {
+        for ranges in [vec![(0, 0)], vec![(1, 0x1000)], vec![(0, 0x2000), (0x1000, 0x1000)]] {
+            assert!(matches!(guest_memory(&ranges), Err(MemoryError::Ranges(_))), "{ranges:?}");
+        }
+        assert!(matches!(guest_memory(&[(0, 1 << 62)]), Err(MemoryError::Refused { .. } | MemoryError::Ranges(_))));
+    }
+
+    #[test]
+    fn device_memory_is_shared_by_its_clones() {
+        let memory = DeviceMemory::new("vram", 5000).unwrap();
+        assert_eq!(memory.len(), 8192);
+        memory.clone().bytes().write_obj(7_u32, 100).unwrap();
+        assert_eq!(memory.bytes().get_ref::<u32>(100).unwrap().load(), 7);
+        assert!(memory.take_dirty().unwrap().is_empty());
+    }
+}

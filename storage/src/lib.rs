@@ -1,0 +1,3 @@
+//! What is on disk: images, the machine library.
+
+pub mod disk;

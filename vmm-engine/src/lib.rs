@@ -1,0 +1,1 @@
+//! The PC: chipset, buses, firmware interfaces, devices.
