@@ -1,3 +1,5 @@
 //! The PC: chipset, buses, firmware interfaces, devices.
 
+pub mod bus;
+pub mod lpc;
 pub mod pci;

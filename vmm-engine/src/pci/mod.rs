@@ -4,5 +4,9 @@
 //! bytes as PCI Express asks for ECAM. One bus, bus 0; no bridges, no hot plug.
 
 mod config;
+mod host_bridge;
+mod root;
 
 pub use config::{BarKind, ConfigSpace, Identity, PciInterrupt, SavedConfig};
+pub use host_bridge::HostBridge;
+pub use root::{MemoryMapper, PciRoot, REGION_ECAM, REGION_PORTS, Slot};
