@@ -1,5 +1,7 @@
 //! The PC: chipset, buses, firmware interfaces, devices.
 
+pub mod acpi;
 pub mod bus;
+pub mod layout;
 pub mod lpc;
 pub mod pci;
