@@ -13,4 +13,5 @@ pub mod keys;
 pub mod line;
 pub mod rate;
 pub mod saved;
+pub mod state;
 pub mod time;
