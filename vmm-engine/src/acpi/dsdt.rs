@@ -12,7 +12,7 @@ use acpi_tables::{
 use super::{Config, PM, isa_irq_of, pirq_of};
 use crate::{layout, lpc, pci::Slot};
 
-fn name<'a>(path: &str, value: &'a dyn Aml) -> Name {
+fn name(path: &str, value: &dyn Aml) -> Name {
     Name::new(Path::new(path), value)
 }
 

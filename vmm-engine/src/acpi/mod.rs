@@ -38,4 +38,4 @@ pub fn isa_irq_of(pirq: u8) -> u8 {
 
 /// First port of the power management registers.
 const PM: u16 = layout::PM_BASE;
-const _: () = assert!(PM % lpc::POWER_PORTS == 0);
+const _: () = assert!(PM.is_multiple_of(lpc::POWER_PORTS));

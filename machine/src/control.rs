@@ -1,0 +1,145 @@
+//! The control protocol: what the manager, the command line and tests say to a machine's process over its socket.
+//!
+//! One JSON object a line in each direction: an [`Envelope`] with a [`Request`], and a [`Reply`]. A connection may
+//! carry many. Three things go beyond lines:
+//! - [`Request::Insert`] comes with the disc's open file as `SCM_RIGHTS` on the line's first byte;
+//! - [`Reply::Picture`] is followed by so many bytes of PNG;
+//! - after [`Reply::Attached`] the connection is the serial line itself, raw, in both directions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{console::Input, state::State};
+
+/// The version of the protocol. A machine that was started by an older program goes on running when the program is
+/// replaced: both sides say which version they speak.
+pub const VERSION: u32 = 1;
+
+/// The longest line, in bytes.
+pub const LINE_MAX: usize = 256 * 1024;
+
+/// A request, with the version that the sender speaks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is wanted.
+    pub request: Request,
+}
+
+impl Envelope {
+    /// Wraps a request of this version.
+    #[must_use]
+    pub fn new(request: Request) -> Self {
+        Envelope { version: VERSION, request }
+    }
+}
+
+/// What can be asked of a running machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Its state: [`Reply::Status`].
+    Status,
+    /// Stand still.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Press the reset button.
+    Reset,
+    /// Press the power button.
+    Stop,
+    /// Pull the plug.
+    Kill,
+    /// The picture, as a PNG: [`Reply::Picture`].
+    Screenshot,
+    /// The characters on the screen: [`Reply::Text`].
+    Text,
+    /// What a person would do, one after the other, at a person's pace.
+    Input(Vec<Input>),
+    /// Attach to the first serial port: [`Reply::Attached`].
+    Serial,
+    /// Take the disc out of a drive.
+    Eject {
+        /// The drive's id.
+        drive: String,
+        /// Even if the guest has locked it.
+        force: bool,
+    },
+    /// Put the disc whose file comes with this message into a drive.
+    Insert {
+        /// The drive's id.
+        drive: String,
+        /// Its file's name, to show to people.
+        name: String,
+    },
+    /// Counters: [`Reply::Statistics`].
+    Statistics,
+}
+
+/// What a machine answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Reply {
+    /// It was done.
+    Done,
+    /// It was not done; a sentence that says why, and what it means.
+    Refused(String),
+    /// The status.
+    Status(Status),
+    /// A PNG of so many bytes follows.
+    Picture {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The rows of the text screen, or nothing while a picture is shown.
+    Text(Option<String>),
+    /// The serial line follows.
+    Attached,
+    /// The counters.
+    Statistics(Statistics),
+}
+
+/// A machine's status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// The state.
+    pub state: State,
+    /// The process that runs it.
+    pub pid: u32,
+    /// Resets since the start.
+    pub resets: u64,
+    /// Width and height of the picture, in pixels.
+    pub screen: (u32, u32),
+    /// What the host refused or the machine tolerated, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Counters of a running machine, by name, for example `"disk0.read-bytes"` or `"vcpu0.exits-io"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Statistics(pub BTreeMap<String, u64>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Key;
+
+    #[test]
+    fn a_request_is_one_line_and_comes_back() {
+        let request = Envelope::new(Request::Input(vec![Input::Key { key: Key::KeyA, down: true }]));
+        let line = serde_json::to_string(&request).unwrap();
+        assert_eq!(line, r#"{"version":1,"request":{"input":[{"key":{"key":"KeyA","down":true}}]}}"#);
+        assert_eq!(serde_json::from_str::<Envelope>(&line).unwrap(), request);
+    }
+
+    #[test]
+    fn unknown_requests_and_fields_are_refused() {
+        for line in [r#"{"version":1,"request":"explode"}"#, r#"{"version":1,"request":"pause","now":true}"#] {
+            assert!(serde_json::from_str::<Envelope>(line).is_err(), "{line}");
+        }
+    }
+}
