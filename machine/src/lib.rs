@@ -5,6 +5,7 @@
 //! This crate knows no KVM and opens no file or socket: it can be read, and tested, without either.
 
 pub mod access;
+pub mod actions;
 pub mod component;
 pub mod console;
 pub mod contract;
