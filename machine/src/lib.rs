@@ -5,16 +5,22 @@
 //! This crate knows no KVM and opens no file or socket: it can be read, and tested, without either.
 
 pub mod access;
+pub mod actions;
 pub mod component;
 pub mod console;
 pub mod contract;
 pub mod control;
+pub mod definition;
 pub mod device;
 pub mod driver;
 pub mod engine;
 pub mod keys;
 pub mod line;
+pub mod name;
 pub mod rate;
 pub mod saved;
+pub mod size;
 pub mod state;
+pub mod suggest;
 pub mod time;
+pub mod timestamp;

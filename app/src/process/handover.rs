@@ -1,0 +1,173 @@
+//! The handover from whoever opens a machine's files to the process that runs it.
+//!
+//! The opener (`tandem run`) opens each file that the machine needs, takes the machine's lock, and becomes the machine's
+//! process by `exec`: a socket on standard input carries the [`Handover`] and the open files. The process itself opens
+//! nothing by name, so that it can be confined.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use machine::definition::{Definition, ImageFormat};
+use serde::{Deserialize, Serialize};
+
+use crate::descriptors::{self, DESCRIPTORS_MAX};
+
+/// The word by which the program knows that it is a machine's process.
+pub(crate) const ARGUMENT: &str = "machine-process";
+
+/// An index into the open files.
+type Index = usize;
+
+/// One image of a disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ImageFile {
+    pub(crate) file: Index,
+    pub(crate) format: Format,
+    pub(crate) read_only: bool,
+}
+
+/// [`ImageFormat`], as it is handed over.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Format {
+    Raw,
+    Qcow2,
+}
+
+impl From<ImageFormat> for Format {
+    fn from(format: ImageFormat) -> Self {
+        match format {
+            ImageFormat::Raw => Format::Raw,
+            ImageFormat::Qcow2 => Format::Qcow2,
+        }
+    }
+}
+
+/// What a machine's process is told, beside the open files.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Handover {
+    /// The definition, as TOML.
+    pub(crate) definition: String,
+    /// The machine's lock, to be held until the process ends.
+    pub(crate) lock: Index,
+    /// The control socket, listening.
+    pub(crate) socket: Index,
+    /// The run's log.
+    pub(crate) log: Index,
+    /// Each disk's chain, base first, by the disk's id.
+    pub(crate) disks: BTreeMap<String, Vec<ImageFile>>,
+    /// An empty unnamed file for each disk whose writes are thrown away.
+    pub(crate) scratch: BTreeMap<String, Index>,
+    /// The disc in each CD drive that has one.
+    pub(crate) discs: BTreeMap<String, Index>,
+    /// The firmware.
+    pub(crate) firmware: Index,
+    /// The display adapter's option ROM.
+    pub(crate) video_rom: Option<Index>,
+    /// The kernel to start directly.
+    pub(crate) kernel: Option<Index>,
+    /// Its initial file system.
+    pub(crate) initrd: Option<Index>,
+    /// Where the first serial port's output goes.
+    pub(crate) serial: Option<Index>,
+    /// Nobody waits at a terminal: standard output carries one line that says whether the machine runs, and is closed.
+    pub(crate) detached: bool,
+}
+
+/// The open files of a handover that is being put together.
+#[derive(Default)]
+pub(crate) struct Files(Vec<OwnedFd>);
+
+impl Files {
+    /// Adds a file, and gives its index.
+    pub(crate) fn add(&mut self, file: impl Into<OwnedFd>) -> Index {
+        self.0.push(file.into());
+        self.0.len() - 1
+    }
+}
+
+/// Becomes the machine's process. Returns only if that failed.
+pub(crate) fn become_machine(handover: &Handover, files: &Files) -> anyhow::Error {
+    match send(handover, files) {
+        Ok(socket) => {
+            if let Err(error) = rustix::stdio::dup2_stdin(&socket) {
+                return anyhow::Error::new(io::Error::from(error)).context("can't hand over the machine's files");
+            }
+            let error = Command::new("/proc/self/exe").arg0("tandem").arg(ARGUMENT).exec();
+            anyhow::Error::new(error).context("can't start the machine's process")
+        }
+        Err(error) => error,
+    }
+}
+
+/// Puts everything into a socket; the kernel keeps it until the other end is read.
+fn send(handover: &Handover, files: &Files) -> Result<UnixStream> {
+    if files.0.len() > DESCRIPTORS_MAX {
+        bail!("the machine has {} files; {DESCRIPTORS_MAX} can be handed over", files.0.len());
+    }
+    let (near, far) = UnixStream::pair().context("can't make a socket for the handover")?;
+    let body = serde_json::to_vec(handover)?;
+    let mut message = (body.len() as u64).to_le_bytes().to_vec();
+    message.extend_from_slice(&body);
+    // The far end is read after exec, by this same process: it must not block.
+    near.set_nonblocking(true)?;
+    let borrowed: Vec<BorrowedFd<'_>> = files.0.iter().map(AsFd::as_fd).collect();
+    descriptors::send(&near, &message, &borrowed).context("the machine's definition is too large to hand over")?;
+    Ok(far)
+}
+
+/// A handover's open files, on the side of the machine's process. Each is taken once.
+pub(crate) struct Received(Vec<Option<OwnedFd>>);
+
+impl Received {
+    /// Takes the file at `index`.
+    ///
+    /// # Errors
+    /// There is none, or it was taken.
+    pub(crate) fn take(&mut self, index: Index) -> Result<File> {
+        let file = self.0.get_mut(index).and_then(Option::take);
+        Ok(file.with_context(|| format!("file {index} was not handed over"))?.into())
+    }
+
+    /// Takes the file at `index`, if one is named.
+    ///
+    /// # Errors
+    /// As [`Received::take`].
+    pub(crate) fn take_if(&mut self, index: Option<Index>) -> Result<Option<File>> {
+        index.map(|index| self.take(index)).transpose()
+    }
+}
+
+/// Receives the handover from standard input, and closes that.
+///
+/// # Errors
+/// Standard input is no such socket, or what came isn't a handover.
+pub(crate) fn receive() -> Result<(Handover, Definition, Received)> {
+    let wrong = "this is for Tandem's own use: start a machine with `tandem run NAME`";
+    let socket = rustix::stdio::stdin();
+    let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+    let mut chunk = vec![0; 64 * 1024];
+    let wanted = loop {
+        let count = descriptors::receive(socket, &mut chunk, &mut descriptors).context(wrong)?;
+        bytes.extend_from_slice(&chunk[..count]);
+        let wanted = bytes.first_chunk().map(|len| u64::from_le_bytes(*len) as usize + 8);
+        if wanted.is_some_and(|wanted| bytes.len() >= wanted) || count == 0 {
+            break wanted;
+        }
+    };
+    if wanted != Some(bytes.len()) {
+        bail!(wrong);
+    }
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    let handover: Handover = serde_json::from_slice(&bytes[8..]).context(wrong)?;
+    let definition = Definition::parse(&handover.definition)?;
+    Ok((handover, definition, Received(descriptors.into_iter().map(Some).collect())))
+}
