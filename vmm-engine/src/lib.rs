@@ -1,1 +1,3 @@
 //! The PC: chipset, buses, firmware interfaces, devices.
+
+pub mod rtc;
