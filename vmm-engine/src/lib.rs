@@ -1,3 +1,4 @@
 //! The PC: chipset, buses, firmware interfaces, devices.
 
+pub mod fw_cfg;
 pub mod rtc;
