@@ -2,6 +2,8 @@
 
 pub mod acpi;
 pub mod bus;
+pub mod fw_cfg;
 pub mod layout;
 pub mod lpc;
 pub mod pci;
+pub mod rtc;
