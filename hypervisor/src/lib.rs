@@ -3,4 +3,5 @@
 //! Every ioctl and nearly all `unsafe` of the project is in this crate. The engines see its types and never
 //! what is behind them.
 
+pub mod loader;
 pub mod memory;
