@@ -12,11 +12,12 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
+    path::PathBuf,
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
-use machine::definition::{Definition, ImageFormat};
+use machine::definition::Definition;
 use serde::{Deserialize, Serialize};
 
 use crate::descriptors::{self, DESCRIPTORS_MAX};
@@ -35,29 +36,17 @@ pub(crate) struct ImageFile {
     pub(crate) read_only: bool,
 }
 
-/// [`ImageFormat`], as it is handed over.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum Format {
-    Raw,
-    Qcow2,
-}
-
-impl From<ImageFormat> for Format {
-    fn from(format: ImageFormat) -> Self {
-        match format {
-            ImageFormat::Raw => Format::Raw,
-            ImageFormat::Qcow2 => Format::Qcow2,
-        }
-    }
-}
-
 /// What a machine's process is told, beside the open files.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Handover {
     /// The definition, as TOML.
     pub(crate) definition: String,
+    /// The machine's folder: where the record of the run is.
+    pub(crate) folder: PathBuf,
     /// The machine's lock, to be held until the process ends.
     pub(crate) lock: Index,
+    /// Where the control socket is, to be removed at the end.
+    pub(crate) socket_path: PathBuf,
     /// The control socket, listening.
     pub(crate) socket: Index,
     /// The run's log.

@@ -1,0 +1,25 @@
+//! The log of a run: everything into the machine's file, warnings also to the terminal of whoever waits there.
+
+use std::{fs::File, io, sync::Mutex};
+
+use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use vmm_engine::debugcon::LineSink;
+
+/// Logs into `file` from now on, and warnings to standard error if somebody is there.
+pub(super) fn to_file(file: File, terminal: bool) {
+    let lines = fmt::layer().with_ansi(false).with_writer(Mutex::new(file)).with_filter(LevelFilter::INFO);
+    let warnings = terminal.then(|| {
+        fmt::layer().with_ansi(false).without_time().with_target(false).with_writer(io::stderr).with_filter(LevelFilter::WARN)
+    });
+    // Set once in the process; a second time would be a mistake of ours, and changes nothing.
+    let _ = tracing_subscriber::registry().with(lines).with(warnings).try_init();
+}
+
+/// What the firmware says goes into the log.
+pub(super) struct FirmwareLines;
+
+impl LineSink for FirmwareLines {
+    fn line(&mut self, text: &str) {
+        tracing::info!(target: "firmware", "{text}");
+    }
+}

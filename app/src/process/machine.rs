@@ -1,0 +1,106 @@
+//! A machine in its process: what the control socket and, later, the window act on.
+
+use std::{collections::BTreeMap, fs::File, io, os::unix::net::UnixStream, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use display::pump::Pump;
+use machine::{
+    console::{Input, TextScreen},
+    control,
+    definition::ImageFormat,
+    driver::{Handle, Request},
+    engine::Console,
+};
+use parking_lot::Mutex;
+use vmm_engine::pc::{Parts, Pc};
+
+use super::{media, serial::SerialLine};
+
+/// How long the guest's last serial output may take to its file.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A running machine.
+pub(super) struct Machine {
+    handle: Handle<Pc>,
+    parts: Parts,
+    console: Console,
+    pump: Pump,
+    serial: Arc<SerialLine>,
+    /// What is in the drives, by the drive's id, to show to people.
+    discs: Mutex<BTreeMap<String, String>>,
+}
+
+impl Machine {
+    pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>) -> Self {
+        let console = parts.console();
+        let pump = Pump::new(console.screen.clone());
+        Machine { handle, parts, console, pump, serial, discs: Mutex::default() }
+    }
+
+    pub(super) fn ask(&self, request: Request) -> Result<()> {
+        Ok(self.handle.request(request)?)
+    }
+
+    pub(super) fn status(&self) -> control::Status {
+        let status = self.handle.status();
+        let notes = self.handle.call(|pc| pc.notes()).unwrap_or_default();
+        let frame = self.pump.snapshot();
+        control::Status {
+            state: status.state,
+            pid: std::process::id(),
+            resets: status.resets,
+            screen: (frame.width(), frame.height()),
+            notes,
+        }
+    }
+
+    pub(super) fn screenshot(&self) -> Result<Vec<u8>> {
+        let mut png = Vec::new();
+        display::png::write(&mut png, &self.pump.snapshot()).context("the picture can't be made into a PNG")?;
+        Ok(png)
+    }
+
+    pub(super) fn text(&self) -> Option<TextScreen> {
+        self.pump.text()
+    }
+
+    /// Whether the guest has taken it.
+    pub(super) fn input(&self, input: &Input) -> bool {
+        self.console.input.input(input)
+    }
+
+    pub(super) fn attach_serial(&self, socket: UnixStream, first: &[u8]) -> io::Result<()> {
+        self.serial.attach(socket, first, |bytes| self.parts.receive_serial(bytes))
+    }
+
+    pub(super) fn eject(&self, drive: &str, force: bool) -> Result<()> {
+        let id = drive.to_owned();
+        self.handle.call(move |pc| pc.ahci().lock().eject(&id, force))??;
+        self.discs.lock().remove(drive);
+        Ok(())
+    }
+
+    pub(super) fn insert(&self, drive: &str, name: &str, file: File) -> Result<()> {
+        let disc = media::open_disc(file).with_context(|| format!("'{name}' can't be used as a disc"))?;
+        let id = drive.to_owned();
+        self.handle.call(move |pc| pc.ahci().lock().insert(&id, disc))??;
+        self.discs.lock().insert(drive.to_owned(), name.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn statistics(&self) -> Result<control::Statistics> {
+        let mut counters = self.handle.call(|pc| {
+            let mut counters = pc.counters();
+            counters.extend(pc.ahci().lock().counters());
+            counters
+        })?;
+        counters.insert("screen.polls".into(), self.pump.polls());
+        counters.insert("screen.repaints".into(), self.pump.repaints());
+        Ok(control::Statistics(counters))
+    }
+
+    /// The run is over: what the guest said last is brought to its file.
+    pub(super) fn finish(&self) {
+        self.serial.flush(LAST_WORDS);
+    }
+}

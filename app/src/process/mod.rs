@@ -1,0 +1,168 @@
+//! A machine's process: engine, control socket and, later, window and sound, in one. See `docs/architecture.md`.
+
+pub(crate) mod handover;
+mod log;
+mod machine;
+mod media;
+mod serial;
+mod server;
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use ::machine::driver::{End, Handle, Queue, Request};
+use anyhow::{Context, Result};
+use hypervisor::loader::Kernel;
+use signal_hook::{consts, iterator::Signals};
+use storage::library::MachineLock;
+use vmm_engine::pc::{DirectKernel, Options, Pc};
+
+use self::{
+    handover::{Handover, Received},
+    machine::Machine,
+    serial::SerialLine,
+};
+
+/// How a run's end is told to whoever waits for the process.
+fn exit_code(end: &End) -> ExitCode {
+    match end {
+        End::PoweredOff => ExitCode::SUCCESS,
+        End::Killed => ExitCode::from(3),
+        End::Failed(_) => ExitCode::from(4),
+    }
+}
+
+/// Runs the machine that was handed over, until it is off.
+pub(crate) fn main() -> ExitCode {
+    let (handover, definition, mut files) = match handover::receive() {
+        Ok(received) => received,
+        Err(error) => return refuse(false, &error),
+    };
+    let detached = handover.detached;
+    match Run::begin(&handover, &definition, &mut files) {
+        Ok(run) => {
+            if detached && let Err(error) = report_started() {
+                tracing::warn!(%error, "nobody heard that the machine has started");
+            }
+            run.finish()
+        }
+        Err(error) => {
+            tracing::error!("{error:#}");
+            refuse(detached, &error)
+        }
+    }
+}
+
+/// The machine can't run: says why to whoever waits, in one line.
+fn refuse(detached: bool, error: &anyhow::Error) -> ExitCode {
+    crate::say_error(error, detached);
+    ExitCode::FAILURE
+}
+
+/// Says to whoever started the process that the machine runs, and lets go of their terminal.
+fn report_started() -> Result<()> {
+    let mut output = File::from(rustix::io::dup(rustix::stdio::stdout())?);
+    output.write_all(crate::STARTED.as_bytes())?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(rustix::stdio::dup2_stderr(&null)?)
+}
+
+struct Run {
+    driver: ::machine::driver::Driver<Pc>,
+    machine: Arc<Machine>,
+    lock: MachineLock,
+    socket: std::path::PathBuf,
+}
+
+impl Run {
+    fn begin(handover: &Handover, definition: &::machine::definition::Definition, files: &mut Received) -> Result<Run> {
+        log::to_file(files.take(handover.log)?, !handover.detached);
+        let lock = MachineLock::from_fd(files.take(handover.lock)?.into(), &handover.folder, definition.name.as_str())?;
+        let listener = UnixListener::from(OwnedFd::from(files.take(handover.socket)?));
+        tracing::info!(name = definition.name.as_str(), version = env!("CARGO_PKG_VERSION"), "the machine starts");
+        let serial = SerialLine::new(files.take_if(handover.serial)?).context("the serial port's thread")?;
+        let drives = media::open_drives(definition, handover, files)?;
+        let order = definition.boot_order();
+        let boot_order = order.iter().filter_map(|id| drives.iter().position(|drive| drive.id == *id)).collect();
+        let options = Options {
+            uuid: definition.uuid,
+            cpus: definition.cpus,
+            memory_bytes: definition.memory.as_bytes(),
+            firmware: read(files.take(handover.firmware)?).context("the firmware can't be read")?,
+            video_rom: files.take_if(handover.video_rom)?.map(read).transpose().context("the video ROM can't be read")?,
+            kernel: direct_kernel(definition, handover, files)?,
+            drives,
+            boot_order,
+            serial: Box::new(serial::Port(serial.clone())),
+            debug: Box::new(log::FirmwareLines),
+        };
+        let queue = Queue::new();
+        let pc = Pc::new(options, queue.events())?;
+        let parts = pc.parts();
+        let driver = queue.drive(pc, false).context("the driver's thread")?;
+        let handle = driver.handle();
+        let machine = Arc::new(Machine::new(handle.clone(), parts, serial));
+        listen_to_signals(handle)?;
+        server::serve(listener, machine.clone()).context("the control socket's thread")?;
+        Ok(Run { driver, machine, lock, socket: handover.socket_path.clone() })
+    }
+
+    fn finish(self) -> ExitCode {
+        let end = self.driver.join();
+        self.machine.finish();
+        match &end {
+            End::Failed(reason) => tracing::error!("the machine has failed: {reason}"),
+            end => tracing::info!(?end, "the machine is off"),
+        }
+        // In this order: whoever sees the socket gone sees the machine off as soon as the lock is free.
+        let _ = std::fs::remove_file(&self.socket);
+        if let Err(error) = self.lock.end_run() {
+            tracing::warn!(%error, "the record of this run stays");
+        }
+        exit_code(&end)
+    }
+}
+
+fn read(mut file: File) -> std::io::Result<Vec<u8>> {
+    /// Firmware is at most a few MiB.
+    const LIMIT: u64 = 16 << 20;
+    let mut bytes = Vec::new();
+    file.by_ref().take(LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn direct_kernel(
+    definition: &::machine::definition::Definition,
+    handover: &Handover,
+    files: &mut Received,
+) -> Result<Option<DirectKernel>> {
+    let Some(file) = files.take_if(handover.kernel)? else { return Ok(None) };
+    let kernel = Kernel::read(file).context("the kernel can't be used")?;
+    let command_line = definition.kernel.as_ref().map(|kernel| kernel.cmdline.clone()).unwrap_or_default();
+    Ok(Some(DirectKernel { kernel, initrd: files.take_if(handover.initrd)?, command_line }))
+}
+
+/// Ctrl+C and the like press the power button once, and pull the plug the second time. A terminal that goes away
+/// leaves the machine running.
+fn listen_to_signals(handle: Handle<Pc>) -> Result<()> {
+    let mut signals = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP])?;
+    let listen = move || {
+        let mut asked = false;
+        for signal in signals.forever().filter(|signal| *signal != consts::SIGHUP) {
+            let request = if asked { Request::Kill } else { Request::PowerButton };
+            tracing::info!(signal, ?request, "a signal");
+            asked = true;
+            if let Err(error) = handle.request(request) {
+                tracing::warn!(%error, "the signal had no effect");
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen)?;
+    Ok(())
+}

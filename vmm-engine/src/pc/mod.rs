@@ -1,0 +1,206 @@
+//! The PC, put together: a Q35 with its ICH9, as an [`Engine`].
+//!
+//! # Lock order
+//! Outer before inner: PCI root; a device; interrupt lines and routers; the hypervisor's own locks. The screen's lock is
+//! outside of all of them, since drawing first drains the writes that have gathered for the display adapter. Bus tables
+//! and the driver's queue are leaves.
+
+mod assembly;
+mod exits;
+mod firmware;
+pub mod kernel;
+pub mod memory;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hypervisor::{
+    CoalescedRange, Mapping, Partition,
+    loader::Entry,
+    memory::GuestMemory,
+    vcpu::{StartState, Vcpus},
+};
+use machine::{
+    component::Component,
+    console::{Frame, Input, Rect, Screen, TextScreen},
+    engine::{Console, Engine, EngineError, InputTarget},
+    time::{Clock, TimerQueue},
+};
+use parking_lot::Mutex;
+
+pub use self::{
+    assembly::{AssemblyError, Drive, DriveKind, Options},
+    kernel::DirectKernel,
+    memory::FirmwareError,
+};
+use crate::{
+    acpi::Tables,
+    ahci::Ahci,
+    bus::{Buses, SharedDevice},
+    i8042::I8042,
+    lpc::Lpc,
+    pci::{PciRoot, Slot},
+    uart::Uart,
+    vga::Vga,
+};
+
+const HOST_BRIDGE_SLOT: Slot = Slot { device: 0, function: 0 };
+const VGA_SLOT: Slot = Slot { device: 1, function: 0 };
+const LPC_SLOT: Slot = Slot { device: 31, function: 0 };
+const AHCI_SLOT: Slot = Slot { device: 31, function: 2 };
+
+/// A PC.
+///
+/// Fields are dropped in this order: the processors first, so that nothing of the guest runs while the rest goes.
+pub struct Pc {
+    vcpus: Arc<Vcpus>,
+    timers: TimerQueue,
+    clock: Clock,
+    /// Every device, in the order in which they are started.
+    devices: Vec<SharedDevice>,
+    lpc: Arc<Mutex<Lpc>>,
+    root: Arc<Mutex<PciRoot>>,
+    ahci: Arc<Mutex<Ahci>>,
+    parts: Parts,
+    boot: Boot,
+    buses: Arc<Buses>,
+    memory: GuestMemory,
+    memory_bytes: u64,
+    tables: Tables,
+    _video_window: CoalescedRange,
+    _flash: Mapping,
+    partition: Partition,
+}
+
+/// What a PC starts.
+enum Boot {
+    Firmware(memory::Flash),
+    Kernel(DirectKernel),
+}
+
+/// Parts of a PC that are used from outside, without the driver. Clones are the same parts.
+#[derive(Clone)]
+pub struct Parts {
+    screen: Arc<Mutex<PcScreen>>,
+    input: Arc<PcInput>,
+    serial: Arc<Mutex<Uart>>,
+}
+
+impl Parts {
+    /// Screen, keyboard and pointer.
+    #[must_use]
+    pub fn console(&self) -> Console {
+        Console { screen: self.screen.clone(), input: self.input.clone() }
+    }
+
+    /// Gives bytes to the first serial port, as they arrive from its line. Gives back how many it had room for.
+    #[must_use]
+    pub fn receive_serial(&self, bytes: &[u8]) -> usize {
+        self.serial.lock().receive(bytes)
+    }
+}
+
+impl Pc {
+    /// The parts that are used without the driver.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        self.parts.clone()
+    }
+
+    /// What the host refused and what was tolerated, a sentence each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.partition.notes().iter().map(ToString::to_string).collect()
+    }
+
+    /// The AHCI controller, to change discs and read counters.
+    #[must_use]
+    pub fn ahci(&self) -> &Arc<Mutex<Ahci>> {
+        &self.ahci
+    }
+
+    /// How often the processors left the guest, by processor and kind: `"vcpu0.exits-io"` and so on.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        let exits = self.vcpus.exits();
+        let named = exits.iter().enumerate().flat_map(|(vcpu, exits)| {
+            exits.named().into_iter().map(move |(kind, count)| (format!("vcpu{vcpu}.exits-{kind}"), count))
+        });
+        named.collect()
+    }
+
+    /// Brings processors and memory to where the guest's first instruction is.
+    fn prepare(&mut self) -> Result<(), EngineError> {
+        self.root.lock().update_all();
+        let start = match &self.boot {
+            Boot::Firmware(flash) => {
+                flash.shadow(&self.memory)?;
+                StartState::Firmware
+            }
+            Boot::Kernel(kernel) => {
+                kernel::set_up_chipset(&self.buses, HOST_BRIDGE_SLOT, LPC_SLOT);
+                match kernel.load(&self.memory, self.memory_bytes, &self.tables)? {
+                    Entry::Pvh { entry, start_info } => StartState::Pvh { entry, start_info },
+                    Entry::Linux64 { entry, boot_params } => StartState::Linux64 { entry, boot_params },
+                }
+            }
+        };
+        Ok(self.vcpus.reset(start)?)
+    }
+}
+
+impl Engine for Pc {
+    fn resume(&mut self) -> Result<(), EngineError> {
+        self.devices.iter().for_each(|device| device.lock().start());
+        self.clock.resume();
+        self.timers.clock_changed();
+        if let Err(error) = self.vcpus.resume() {
+            self.clock.pause();
+            self.devices.iter().rev().for_each(|device| device.lock().stop());
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self) -> Result<(), EngineError> {
+        let paused = self.vcpus.pause();
+        self.clock.pause();
+        self.devices.iter().rev().for_each(|device| device.lock().stop());
+        Ok(paused?)
+    }
+
+    fn reset(&mut self) -> Result<(), EngineError> {
+        self.devices.iter().for_each(|device| device.lock().reset());
+        self.prepare()
+    }
+
+    fn press_power_button(&mut self) {
+        self.lpc.lock().press_power_button();
+    }
+}
+
+/// The display adapter's picture, with what has gathered for it.
+struct PcScreen {
+    vga: Arc<Mutex<Vga>>,
+    vcpus: Arc<Vcpus>,
+}
+
+impl Screen for PcScreen {
+    fn draw(&mut self, frame: &mut Frame, all: bool) -> Vec<Rect> {
+        self.vcpus.drain_coalesced();
+        self.vga.lock().draw(frame, all)
+    }
+
+    fn text(&self) -> Option<TextScreen> {
+        self.vcpus.drain_coalesced();
+        self.vga.lock().text()
+    }
+}
+
+/// Keyboard and mouse.
+struct PcInput(Arc<Mutex<I8042>>);
+
+impl InputTarget for PcInput {
+    fn input(&self, input: &Input) -> bool {
+        self.0.lock().input(input)
+    }
+}
