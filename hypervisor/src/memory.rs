@@ -109,6 +109,14 @@ impl DeviceMemory {
     pub fn set_log(&self, log: Option<Arc<dyn DirtyLog>>) {
         *self.0.log.lock() = log;
     }
+
+    /// Detaches `log`, unless another has been attached since.
+    pub fn detach_log(&self, log: &Arc<dyn DirtyLog>) {
+        let mut attached = self.0.log.lock();
+        if attached.as_ref().is_some_and(|attached| Arc::ptr_eq(attached, log)) {
+            *attached = None;
+        }
+    }
 }
 
 impl std::fmt::Debug for DeviceMemory {
