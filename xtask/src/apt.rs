@@ -26,28 +26,29 @@ const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 /// Apt, with sources and package lists of our own.
 pub(crate) struct Apt {
     dir: PathBuf,
+    mirrors: Mirrors,
 }
 
 impl Apt {
     /// The private configuration in the cache, with package lists of today where the network allows it.
     pub(crate) fn ready() -> Result<Self> {
-        let apt = Self::in_dir(&places::cache()?.join("apt"), &sources(&Mirrors::of_this_machine()))?;
+        let apt = Self::in_dir(&places::cache()?.join("apt"), Mirrors::of_this_machine())?;
         apt.refresh()?;
         Ok(apt)
     }
 
-    /// A configuration in `dir` that knows the given sources (deb822 text).
-    fn in_dir(dir: &Path, sources: &str) -> Result<Self> {
+    fn in_dir(dir: &Path, mirrors: Mirrors) -> Result<Self> {
         for sub in ["lists/partial", "archives/partial", "sources"] {
             let sub = dir.join(sub);
             fs::create_dir_all(&sub).with_context(|| format!("can't create {}", sub.display()))?;
         }
         let file = dir.join("sources/private.sources");
+        let sources = sources(&mirrors);
         if fs::read_to_string(&file).unwrap_or_default() != sources {
             fs::write(&file, sources).with_context(|| format!("can't write {}", file.display()))?;
             fs::remove_file(dir.join("fetched")).ok();
         }
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), mirrors })
     }
 
     /// The options that make an apt command use this configuration.
@@ -68,6 +69,13 @@ impl Apt {
             options.extend([OsString::from("-o"), setting]);
         }
         options
+    }
+
+    /// Debian 12 without its backports, as lines of a `sources.list`.
+    pub(crate) fn stable_lines(&self) -> [String; 3] {
+        let line = |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} main");
+        let Mirrors { main, security } = &self.mirrors;
+        [line(main, CODENAME), line(main, &format!("{CODENAME}-updates")), line(security, SECURITY)]
     }
 
     fn command(&self, program: &str) -> Command {
