@@ -28,9 +28,9 @@ mod notes;
 mod partition;
 mod pit;
 mod slots;
+#[cfg(test)]
 mod tests;
 pub mod vcpu;
-#[cfg(test)]
 
 pub use coalesced::CoalescedRange;
 pub use error::{MapError, PartitionError, StateError, VcpuError};
