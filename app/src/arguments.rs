@@ -6,6 +6,8 @@ use machine::actions::{ALL, Action, Argument, Kind};
 
 /// The option that every listing action has beside its arguments.
 const JSON: &str = "json";
+/// `tandem run` for `tandem start`: no terminal, and standard output says what becomes of it. Not for people.
+pub(crate) const DETACHED: &str = "detached";
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -24,6 +26,9 @@ pub(crate) fn command() -> Command {
 
 fn subcommand(action: &'static Action) -> Command {
     let command = Command::new(action.id).about(action.help).args(action.arguments.iter().map(argument));
+    if action.id == "run" {
+        return command.arg(Arg::new(DETACHED).long(DETACHED).action(ArgAction::SetTrue).hide(true));
+    }
     if !action.lists {
         return command;
     }

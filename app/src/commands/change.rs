@@ -1,0 +1,274 @@
+//! Making machines and changing what they are made of.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use machine::{
+    definition::{Bus, CdDrive, Definition, Disk, FilePath, Image, Kernel, Serial},
+    name::Name,
+    size::Size,
+    timestamp::Timestamp,
+};
+use storage::{
+    image::{self, Format},
+    library::{Draft, Library, Owner},
+};
+use uuid::Uuid;
+
+use super::{absolute, library, machine, usable};
+use crate::{arguments::Given, launch, output};
+
+/// What a person writes after an image's file name so that what the guest writes is thrown away.
+const SNAPSHOT: &str = ",snapshot";
+
+pub(super) fn create(given: &Given<'_>) -> Result<()> {
+    let name = Name::new(given.required("name")?)?;
+    let library = library()?;
+    let draft = library.draft(&name)?;
+    let mut definition = Definition::new(name, draft.uuid());
+    definition.created = Some(Timestamp::now());
+    definition.memory = size(given.required("memory")?)?;
+    definition.cpus = given.number("cpus").unwrap_or(definition.cpus);
+    for text in given.texts("disk") {
+        let disk = add_disk(&definition, text, &draft.disks_dir())?;
+        definition.disks.push(disk);
+    }
+    let disc = given.text("iso").map(disc_path).transpose()?;
+    definition.cdroms.push(CdDrive { id: definition.free_id("cd"), file: disc });
+    if let Some(kernel) = given.text("kernel") {
+        definition.kernel = Some(Kernel { file: kernel_path(kernel)?, initrd: None, cmdline: String::new() });
+    }
+    change_kernel(&mut definition, given)?;
+    change_serial(&mut definition, given)?;
+    commit(draft, definition)
+}
+
+fn commit(draft: Draft, definition: Definition) -> Result<()> {
+    let machine = draft.commit(definition)?;
+    output::line(format_args!("'{}' is ready: `tandem start` runs it", machine.name()))
+}
+
+fn size(text: &str) -> Result<Size> {
+    text.parse::<Size>().with_context(|| format!("'{text}' is no size"))
+}
+
+/// A disk from what a person wrote: the size of a new one, made in `folder`, or an image file.
+fn add_disk(definition: &Definition, text: &str, folder: &Path) -> Result<Disk> {
+    let id = definition.free_id("disk");
+    let (text, throw_away_writes) = match text.strip_suffix(SNAPSHOT) {
+        Some(file) => (file, true),
+        None => (text, false),
+    };
+    let uuid = Uuid::new_v4();
+    let image = match text.parse::<Size>() {
+        Ok(_) if throw_away_writes => bail!("',snapshot' is for image files: a new disk has nothing to keep"),
+        Ok(size) => {
+            let path = folder.join(format!("{id}-{}.qcow2", &uuid.simple().to_string()[..8]));
+            image::create(&path, size.as_bytes()).with_context(|| format!("can't make a disk of {size}"))?;
+            Image { uuid, file: FilePath::new(&path)?, format: Format::Qcow2.into(), read_only: false }
+        }
+        Err(_) => existing_image(text, uuid, throw_away_writes)?,
+    };
+    Ok(Disk { id, bus: Bus::Ahci, serial: None, throw_away_writes, images: vec![image] })
+}
+
+/// An image file that is there. It is looked at, so that what can't be used is said now and not at the start.
+fn existing_image(text: &str, uuid: Uuid, throw_away_writes: bool) -> Result<Image> {
+    let path = absolute(text)?;
+    if !path.exists() {
+        bail!("'{text}' is neither a size (such as 20G) nor a file that is there");
+    }
+    let file = launch::open(&path, !throw_away_writes)?;
+    let format = image::detect(&file).with_context(|| format!("'{text}' can't be used as a disk"))?;
+    image::check(&file, format).with_context(|| format!("'{text}' can't be used as a disk"))?;
+    Ok(Image { uuid, file: FilePath::new(&path)?, format: format.into(), read_only: false })
+}
+
+/// The path of a disc that can be used.
+pub(super) fn disc_path(text: &str) -> Result<FilePath> {
+    let path = absolute(text)?;
+    let file: File = launch::open(&path, false)?;
+    image::check_disc(&file).with_context(|| format!("'{text}' can't be used as a disc"))?;
+    Ok(FilePath::new(&path)?)
+}
+
+fn kernel_path(text: &str) -> Result<FilePath> {
+    let path = absolute(text)?;
+    let file = launch::open(&path, false)?;
+    hypervisor::loader::Kernel::read(file).with_context(|| format!("'{text}' can't be started"))?;
+    Ok(FilePath::new(&path)?)
+}
+
+fn change_kernel(definition: &mut Definition, given: &Given<'_>) -> Result<()> {
+    let (initrd, cmdline) = (given.text("initrd"), given.text("cmdline"));
+    if initrd.is_none() && cmdline.is_none() {
+        return Ok(());
+    }
+    let kernel = definition.kernel.as_mut().context("the machine starts no kernel directly: give one with --kernel")?;
+    if let Some(initrd) = initrd {
+        let path = absolute(initrd)?;
+        launch::open(&path, false)?;
+        kernel.initrd = Some(FilePath::new(&path)?);
+    }
+    if let Some(cmdline) = cmdline {
+        cmdline.clone_into(&mut kernel.cmdline);
+    }
+    Ok(())
+}
+
+fn change_serial(definition: &mut Definition, given: &Given<'_>) -> Result<()> {
+    if let Some(file) = given.text("serial") {
+        let file: PathBuf = absolute(file)?;
+        let folder = file.parent().unwrap_or(Path::new("/"));
+        if !folder.is_dir() {
+            bail!("the serial port's file can't be made: there is no folder {}", folder.display());
+        }
+        definition.serial = Some(Serial { file: FilePath::new(&file)? });
+    }
+    Ok(())
+}
+
+const EDIT_OPTIONS: &[&str] = &[
+    "memory",
+    "cpus",
+    "boot",
+    "add-disk",
+    "remove-disk",
+    "kernel",
+    "initrd",
+    "cmdline",
+    "no-kernel",
+    "serial",
+    "no-serial",
+    "notes",
+];
+
+pub(super) fn edit(given: &Given<'_>) -> Result<()> {
+    let library = library()?;
+    if !EDIT_OPTIONS.iter().any(|name| given.was_given(name)) {
+        return edit_by_hand(&library, given.required("name")?);
+    }
+    // Locked while disks are made in its folder.
+    let (machine, lock) = library.lock(given.required("name")?)?;
+    let mut definition = machine.definition().clone();
+    if let Some(memory) = given.text("memory") {
+        definition.memory = size(memory)?;
+    }
+    definition.cpus = given.number("cpus").unwrap_or(definition.cpus);
+    for id in given.texts("remove-disk") {
+        let position = definition.disks.iter().position(|disk| disk.id == id);
+        let position = position.with_context(|| format!("'{}' has no disk '{id}'", machine.name()))?;
+        definition.disks.remove(position);
+        definition.boot.retain(|boot| boot != id);
+    }
+    let mut made = Made::default();
+    for text in given.texts("add-disk") {
+        let disk = add_disk(&definition, text, &machine.disks_dir())?;
+        made.note(&disk, &machine.disks_dir());
+        definition.disks.push(disk);
+    }
+    if given.was_given("boot") {
+        definition.boot = given.texts("boot").into_iter().map(str::to_owned).collect();
+    }
+    if given.flag("no-kernel") {
+        definition.kernel = None;
+    }
+    if let Some(kernel) = given.text("kernel") {
+        let file = kernel_path(kernel)?;
+        let (initrd, cmdline) =
+            definition.kernel.take().map(|kernel| (kernel.initrd, kernel.cmdline)).unwrap_or_default();
+        definition.kernel = Some(Kernel { file, initrd, cmdline });
+    }
+    change_kernel(&mut definition, given)?;
+    if given.flag("no-serial") {
+        definition.serial = None;
+    }
+    change_serial(&mut definition, given)?;
+    if let Some(notes) = given.text("notes") {
+        notes.clone_into(&mut definition.notes);
+    }
+    library.update(&machine, Owner::Stopped(&lock), |old| *old = definition)?;
+    made.keep();
+    Ok(())
+}
+
+/// Disk images that were made for a change; removed again unless the change is kept.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn note(&mut self, disk: &Disk, folder: &Path) {
+        let paths = disk.images.iter().map(|image| PathBuf::from(image.file.as_str()));
+        self.0.extend(paths.filter(|path| path.starts_with(folder)));
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Opens the definition in the person's editor, and takes what they wrote if it can be used.
+fn edit_by_hand(library: &Library, name: &str) -> Result<()> {
+    let listed = library.find_any(name)?;
+    let text = listed.text().with_context(|| format!("'{name}' has no definition that can be edited"))?.to_owned();
+    let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let editor = editor.unwrap_or_else(|| "editor".into());
+    let draft = std::env::temp_dir().join(format!("tandem-{}-{}.toml", std::process::id(), Uuid::new_v4().simple()));
+    std::fs::write(&draft, &text).with_context(|| format!("can't write {}", draft.display()))?;
+    // As for other programs, the variable may hold options as well as the program.
+    let status = Command::new("sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&draft).status();
+    let status = status.with_context(|| format!("can't run the editor '{editor}'. Set EDITOR to one that is there"))?;
+    if !status.success() {
+        bail!("the editor '{editor}' did not end well. Nothing was changed; what you wrote is in {}", draft.display());
+    }
+    let edited = std::fs::read_to_string(&draft).with_context(|| format!("can't read {}", draft.display()))?;
+    if edited == text {
+        let _ = std::fs::remove_file(&draft);
+        return output::line("Nothing was changed");
+    }
+    library.replace_text(&listed, &edited).with_context(|| format!("what you wrote is in {}", draft.display()))?;
+    let _ = std::fs::remove_file(&draft);
+    Ok(())
+}
+
+pub(super) fn rename(given: &Given<'_>) -> Result<()> {
+    let library = library()?;
+    let name = Name::new(given.required("new-name")?)?;
+    library.rename(&machine(&library, given)?, name)?;
+    Ok(())
+}
+
+pub(super) fn delete(given: &Given<'_>) -> Result<()> {
+    let library = library()?;
+    let listed = library.find_any(given.required("name")?)?;
+    let name = listed.name().to_owned();
+    library.delete(&listed, Timestamp::now())?;
+    output::line(format_args!("'{name}' is in the trash for 30 days: `tandem undelete` brings it back"))
+}
+
+pub(super) fn undelete(given: &Given<'_>) -> Result<()> {
+    let library = library()?;
+    let trashed = library.find_in_trash(given.required("name")?)?;
+    let name = given.text("as").map(Name::new).transpose()?;
+    let restored = library.restore(&trashed, name)?;
+    let name = restored.name().to_owned();
+    usable(restored)?;
+    output::line(format_args!("'{name}' is back"))
+}
+
+pub(super) fn empty_trash() -> Result<()> {
+    let library = library()?;
+    library.trash()?.iter().try_for_each(|trashed| Ok(library.purge(trashed)?))
+}

@@ -1,0 +1,227 @@
+//! Telling: the host, the machines, their counters and logs.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use hypervisor::host::{self, Severity};
+use machine::{
+    control::{Reply, Request, Status},
+    definition::Definition,
+    state::State,
+    timestamp::Timestamp,
+};
+use serde::Serialize;
+use storage::library::{Library, Listed};
+
+use super::{connect, library, look, machine};
+use crate::{arguments::Given, firmware, output};
+
+/// A finding of `doctor`, for programs.
+#[derive(Serialize)]
+struct FindingRecord<'a> {
+    id: &'a str,
+    severity: &'a str,
+    what: &'a str,
+    meaning: &'a str,
+    fix: Option<&'a str>,
+}
+
+/// Says what this host can do. Ends with 1 when machines can't run.
+pub(super) fn doctor(given: &Given<'_>) -> Result<ExitCode> {
+    let report = host::examine(&host::Paths::default());
+    let mut findings = report.findings;
+    findings.push(firmware_finding());
+    let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
+    let records = findings.iter().map(|finding| FindingRecord {
+        id: finding.id,
+        severity: finding.severity.name(),
+        what: &finding.what,
+        meaning: &finding.meaning,
+        fix: finding.fix.as_deref(),
+    });
+    let records: Vec<_> = records.collect();
+    if given.json() {
+        #[derive(Serialize)]
+        struct Report<'a> {
+            real_guests: bool,
+            findings: Vec<FindingRecord<'a>>,
+        }
+        output::json(&Report { real_guests: report.real_guests.is_yes(), findings: records })?;
+    } else {
+        for record in &records {
+            let mark = match record.severity {
+                "ok" => "ok      ",
+                "note" => "note    ",
+                "warning" => "WARNING ",
+                _ => "PROBLEM ",
+            };
+            output::line(format_args!("{mark} {}. {}", record.what, record.meaning))?;
+            if let Some(fix) = record.fix {
+                output::line(format_args!("         Fix: {fix}"))?;
+            }
+        }
+    }
+    Ok(if problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn firmware_finding() -> host::Finding {
+    let installed = firmware::bios().zip(firmware::video());
+    let (severity, what, meaning, fix) = match installed {
+        Some((bios, _)) => {
+            (Severity::Ok, format!("SeaBIOS is installed ({})", bios.display()), "PCs have firmware to start with", None)
+        }
+        None => (
+            Severity::Problem,
+            "SeaBIOS is not installed".into(),
+            "A PC has no firmware to start with",
+            Some("sudo apt install seabios".into()),
+        ),
+    };
+    host::Finding { id: "firmware", severity, what, meaning: meaning.into(), fix }
+}
+
+/// A machine in a list, for programs.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    folder: std::path::PathBuf,
+}
+
+pub(super) fn list(given: &Given<'_>) -> Result<()> {
+    let library = library()?;
+    if given.flag("trash") {
+        return list_trash(&library, given.json());
+    }
+    let mut rows = Vec::new();
+    for listed in library.list()? {
+        let (name, folder) = (listed.name().to_owned(), listed.folder().to_owned());
+        let (state, error) = match &listed {
+            Listed::Machine(machine) => (Some(look(&library, machine)?.state), None),
+            Listed::Broken(broken) => (None, Some(broken.reason.to_string())),
+        };
+        rows.push(Row { name, state, error, folder });
+    }
+    if given.json() {
+        return output::json(&rows);
+    }
+    if rows.is_empty() {
+        return output::line("There are no machines yet: `tandem create` makes one");
+    }
+    let cells = rows.iter().map(|row| {
+        let state = row.state.map_or_else(|| "broken".to_owned(), |state| state.to_string());
+        vec![row.name.clone(), state, row.error.clone().unwrap_or_default().replace('\n', "; ")]
+    });
+    output::line(output::table(&cells.collect::<Vec<_>>()))
+}
+
+fn list_trash(library: &Library, json: bool) -> Result<()> {
+    #[derive(Serialize)]
+    struct TrashRow {
+        name: String,
+        deleted: Timestamp,
+    }
+    let rows = library.trash()?.into_iter().map(|trashed| TrashRow { name: trashed.name().to_owned(), deleted: trashed.deleted });
+    let rows: Vec<_> = rows.collect();
+    if json {
+        return output::json(&rows);
+    }
+    if rows.is_empty() {
+        return output::line("The trash is empty");
+    }
+    let cells: Vec<_> = rows.iter().map(|row| vec![row.name.clone(), row.deleted.to_string()]).collect();
+    output::line(output::table(&cells))
+}
+
+pub(super) fn show(given: &Given<'_>) -> Result<()> {
+    #[derive(Serialize)]
+    struct Record<'a> {
+        state: State,
+        folder: &'a std::path::Path,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<Status>,
+        definition: &'a Definition,
+    }
+    let library = library()?;
+    let machine = machine(&library, given)?;
+    let live = look(&library, &machine)?;
+    if given.json() {
+        let definition = machine.definition();
+        return output::json(&Record { state: live.state, folder: machine.folder(), run: live.status, definition });
+    }
+    let mut rows = vec![
+        vec!["State".into(), live.state.to_string()],
+        vec!["Folder".into(), machine.folder().display().to_string()],
+    ];
+    if let Some(status) = &live.status {
+        rows.push(vec!["Process".into(), status.pid.to_string()]);
+        rows.push(vec!["Screen".into(), format!("{} × {}", status.screen.0, status.screen.1)]);
+        rows.push(vec!["Resets".into(), status.resets.to_string()]);
+        rows.extend(status.notes.iter().map(|note| vec!["Note".into(), note.clone()]));
+    }
+    output::line(output::table(&rows))?;
+    output::line("")?;
+    output::line(machine.text().trim_end())
+}
+
+pub(super) fn stats(given: &Given<'_>) -> Result<()> {
+    let (_, mut client) = connect(given, "stats")?;
+    let Reply::Status(status) = client.ask(Request::Status)? else { bail!("an unexpected answer") };
+    let Reply::Statistics(statistics) = client.ask(Request::Statistics)? else { bail!("an unexpected answer") };
+    let mut counters: BTreeMap<String, u64> = statistics.0;
+    counters.extend(process_counters(status.pid));
+    if given.json() {
+        return output::json(&counters);
+    }
+    let rows: Vec<_> = counters.into_iter().map(|(name, value)| vec![name, value.to_string()]).collect();
+    output::line(output::table(&rows))
+}
+
+/// What the host's kernel counts of a process: memory in bytes, processor time in milliseconds.
+fn process_counters(pid: u32) -> BTreeMap<String, u64> {
+    let mut counters = BTreeMap::new();
+    if let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) {
+        for (key, name) in [("VmRSS:", "process.resident-bytes"), ("Threads:", "process.threads")] {
+            let value = status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
+            let unit = if key == "VmRSS:" { 1024 } else { 1 };
+            counters.extend(value.map(|value: u64| (name.to_owned(), value * unit)));
+        }
+    }
+    if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // Fields after the name, which may hold anything: utime and stime are the 14th and 15th of all.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = [11, 12].iter().filter_map(|&index| fields.get(index)?.parse::<u64>().ok()).sum::<u64>();
+        let per_second = rustix::param::clock_ticks_per_second();
+        counters.insert("process.cpu-milliseconds".into(), ticks * 1000 / per_second.max(1));
+    }
+    counters
+}
+
+pub(super) fn logs(given: &Given<'_>) -> Result<()> {
+    #[derive(Serialize)]
+    struct Entry {
+        run: usize,
+        file: std::path::PathBuf,
+    }
+    let library = library()?;
+    let machine = machine(&library, given)?;
+    let logs = machine.logs()?;
+    if given.flag("list") || given.json() {
+        let entries: Vec<_> = logs.into_iter().zip(1..).map(|(file, run)| Entry { run, file }).collect();
+        if given.json() {
+            return output::json(&entries);
+        }
+        let rows: Vec<_> = entries.iter().map(|entry| vec![entry.run.to_string(), entry.file.display().to_string()]).collect();
+        return output::line(output::table(&rows));
+    }
+    let run = given.number("run").unwrap_or(1) as usize;
+    let path = logs.get(run - 1).with_context(|| match logs.len() {
+        0 => format!("'{}' has never run", machine.name()),
+        kept => format!("of '{}' {kept} logs are kept", machine.name()),
+    })?;
+    let text = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    output::line(String::from_utf8_lossy(&text).trim_end())
+}

@@ -1,0 +1,164 @@
+//! Starting a machine: everything that its process needs is opened here, by name, and handed over.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read},
+    os::unix::{fs::FileTypeExt, net::UnixListener},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use machine::{definition::Disk, timestamp::Timestamp};
+use storage::library::{Library, Machine, RunRecord};
+
+use crate::{
+    firmware,
+    process::handover::{self, Files, Handover, ImageFile},
+};
+
+/// Becomes the process of the machine called `name`. Returns only if that failed; nothing is left then.
+///
+/// # Errors
+/// It runs already, one of its files can't be used, or the host refuses.
+pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::convert::Infallible> {
+    let (machine, lock) = library.lock(name)?;
+    let definition = machine.definition();
+    let mut files = Files::default();
+    let (firmware, video_rom) = firmware::open()?;
+    let mut handover = Handover {
+        definition: definition.to_toml(),
+        folder: machine.folder().to_owned(),
+        firmware: files.add(firmware),
+        video_rom: Some(files.add(video_rom)),
+        detached,
+        ..Handover::default()
+    };
+    for disk in &definition.disks {
+        let chain = open_chain(&machine, disk, &mut files)?;
+        handover.disks.insert(disk.id.clone(), chain);
+        if disk.throw_away_writes {
+            let scratch = scratch_file(machine.folder())
+                .with_context(|| format!("no room for what is written to the disk '{}' for a while", disk.id))?;
+            handover.scratch.insert(disk.id.clone(), files.add(scratch));
+        }
+    }
+    for drive in &definition.cdroms {
+        if let Some(file) = &drive.file {
+            let path = machine.resolve(file);
+            let disc = open(&path, false).with_context(|| format!("the disc in '{}' can't be used", drive.id))?;
+            handover.discs.insert(drive.id.clone(), files.add(disc));
+        }
+    }
+    if let Some(kernel) = &definition.kernel {
+        handover.kernel = Some(files.add(open(&machine.resolve(&kernel.file), false).context("the kernel can't be used")?));
+        if let Some(initrd) = &kernel.initrd {
+            let path = machine.resolve(initrd);
+            handover.initrd = Some(files.add(open(&path, false).context("the initial file system can't be used")?));
+        }
+    }
+    if let Some(serial) = &definition.serial {
+        let path = machine.resolve(&serial.file);
+        let file = File::create(&path).with_context(|| format!("can't write the serial port's file {}", path.display()))?;
+        handover.serial = Some(files.add(file));
+    }
+    let now = Timestamp::now();
+    let (log, log_path) = machine.new_log(now)?;
+    handover.log = files.add(log);
+    let socket = library.socket_path(definition.uuid)?;
+    handover.socket = files.add(listen(&socket)?);
+    handover.socket_path.clone_from(&socket);
+    lock.begin_run(&RunRecord::of_this_process(now, socket.clone(), Some(log_path)))?;
+    handover.lock = files.add(rustix::io::dup(&lock)?);
+    let error = handover::become_machine(&handover, &files);
+    let _ = std::fs::remove_file(&socket);
+    lock.end_run()?;
+    Err(error)
+}
+
+/// Starts the machine called `name` in a process of its own, and waits until it runs.
+///
+/// # Errors
+/// What that process says.
+pub(crate) fn start(library: &Library, name: &str) -> Result<()> {
+    let mut child = Command::new("/proc/self/exe")
+        .args(["run", "--detached", "--", name])
+        .env("TANDEM_HOME", library.root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("can't start the machine's process")?;
+    let mut said = String::new();
+    if let Some(mut output) = child.stdout.take() {
+        output.read_to_string(&mut said).context("the machine's process can't be heard")?;
+    }
+    if said == crate::STARTED {
+        return Ok(());
+    }
+    let _ = child.wait();
+    match said.trim() {
+        "" => bail!("'{name}' ended while it was starting: `tandem logs` shows why"),
+        said => bail!("{said}"),
+    }
+}
+
+fn open_chain(machine: &Machine, disk: &Disk, files: &mut Files) -> Result<Vec<ImageFile>> {
+    let mut chain = Vec::new();
+    for (index, image) in disk.images.iter().enumerate() {
+        let top = index + 1 == disk.images.len();
+        let read_only = !top || image.read_only || disk.throw_away_writes;
+        let file = open(&machine.resolve(&image.file), !read_only)
+            .with_context(|| format!("the disk '{}' can't be used", disk.id))?;
+        chain.push(ImageFile { file: files.add(file), format: image.format.into(), read_only });
+    }
+    Ok(chain)
+}
+
+/// Opens a file or block device; never waits, as it would for a pipe.
+///
+/// # Errors
+/// With its path, and what to do.
+pub(crate) fn open(path: &Path, write: bool) -> Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let shown = path.display();
+    let file = OpenOptions::new().read(true).write(write).custom_flags(nonblocking).open(path).map_err(|error| {
+        let what = match error.kind() {
+            io::ErrorKind::NotFound => format!("there is no file {shown}"),
+            io::ErrorKind::PermissionDenied => {
+                let verb = if write { "write" } else { "read" };
+                format!("this account may not {verb} {shown}")
+            }
+            io::ErrorKind::IsADirectory => format!("{shown} is a folder"),
+            _ => format!("can't open {shown}"),
+        };
+        anyhow::Error::new(error).context(what)
+    })?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        bail!("{shown} is a folder");
+    }
+    if !kind.is_file() && !kind.is_block_device() {
+        bail!("{shown} is neither a file nor a disk");
+    }
+    Ok(file)
+}
+
+/// A file without a name, that is gone when the last process that has it ends.
+fn scratch_file(folder: &Path) -> Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Listens at `path`. What an earlier process left there is removed: the machine's lock is ours.
+fn listen(path: &PathBuf) -> Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("can't remove the old socket {}", path.display()));
+        }
+        _ => {}
+    }
+    UnixListener::bind(path).with_context(|| format!("can't listen at {}", path.display()))
+}

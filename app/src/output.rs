@@ -1,0 +1,80 @@
+//! What goes to the terminal.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// Writes a line to standard output. A reader that has gone away (`tandem list | head -1`) is no error.
+///
+/// # Errors
+/// Standard output's.
+pub(crate) fn line(text: impl Display) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// Writes a value as JSON.
+///
+/// # Errors
+/// Standard output's.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    line(serde_json::to_string_pretty(value)?)
+}
+
+/// Writes an error to standard error, in one line.
+pub(crate) fn error(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "tandem: {}", sentence(error));
+}
+
+/// An error with its causes in one line. What comes after a whole sentence of advice is put in brackets.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    let mut causes = error.chain().map(ToString::to_string);
+    let mut text = causes.next().unwrap_or_default();
+    for cause in causes {
+        if text.contains(&cause) {
+            continue;
+        }
+        text = if text.contains(". ") { format!("{text} ({cause})") } else { format!("{text}: {cause}") };
+    }
+    text.replace('\n', "; ")
+}
+
+/// Rows as columns of equal width, with two spaces between.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_with_its_causes_and_nothing_twice() {
+        let error = anyhow!("no such file").context("can't open a.iso: no such file").context("the disc can't be used");
+        assert_eq!(sentence(&error), "the disc can't be used: can't open a.iso: no such file");
+        let advice = anyhow!("os error 28").context("the disk is full. Free some space");
+        assert_eq!(sentence(&advice), "the disk is full. Free some space (os error 28)");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["NAME".into(), "STATE".into()], vec!["Müller".into(), "off".into()]];
+        assert_eq!(table(&rows), "NAME    STATE\nMüller  off");
+    }
+}
