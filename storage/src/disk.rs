@@ -1,5 +1,7 @@
 //! The disk that a controller sees, whatever its format.
 
+pub mod memory;
+
 use std::io;
 
 use vm_memory::VolatileSlice;
@@ -27,10 +29,11 @@ pub trait Disk: Send + Sync {
     /// `InvalidInput` beyond the end, `PermissionDenied` on a read-only disk; what the host says otherwise.
     fn write(&self, offset: u64, buffers: &[VolatileSlice<'_>]) -> io::Result<()>;
 
-    /// Makes everything durable whose write returned before.
+    /// Makes everything durable whose write or discard returned before, the image's own tables included.
     ///
     /// # Errors
-    /// What the host says; the writes may then be lost.
+    /// What the host says. After `StorageFull` nothing is lost: a later flush, when there is space, makes up for it.
+    /// After any other error the writes since the last good flush may be lost.
     fn flush(&self) -> io::Result<()>;
 
     /// The range's content isn't needed any more: it reads as zeroes afterwards, and its space is given back
@@ -39,4 +42,24 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// As [`Disk::write`].
     fn discard(&self, offset: u64, len: u64) -> io::Result<()>;
+}
+
+/// How many bytes `buffers` hold together.
+#[must_use]
+pub fn total_len(buffers: &[VolatileSlice<'_>]) -> usize {
+    buffers.iter().map(VolatileSlice::len).sum()
+}
+
+/// Whether the `len` bytes from `offset` on are inside a disk of `disk_len` bytes.
+///
+/// # Errors
+/// `InvalidInput` if they are not.
+pub fn check_range(offset: u64, len: u64, disk_len: u64) -> io::Result<()> {
+    match offset.checked_add(len) {
+        Some(end) if end <= disk_len => Ok(()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{len} bytes at {offset} reach beyond the end of the disk ({disk_len} bytes)"),
+        )),
+    }
 }
