@@ -1,6 +1,7 @@
 //! The PC: chipset, buses, firmware interfaces, devices.
 
 pub mod acpi;
+pub mod ahci;
 pub mod bus;
 pub mod fw_cfg;
 pub mod layout;
