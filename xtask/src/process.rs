@@ -100,7 +100,7 @@ pub(crate) fn kill_group(leader: u32) {
 /// Kills a process by its number, or the group of a negative one. It may be gone already.
 pub(crate) fn kill(process: &str) {
     // The shell's own: a small system may lack the program.
-    Command::new("sh").args(["-c", "kill -KILL -- \"$1\"", "sh", process]).stderr(Stdio::null()).status().ok();
+    Command::new("sh").args(["-c", "kill -s KILL -- \"$1\"", "sh", process]).stderr(Stdio::null()).status().ok();
 }
 
 /// A program that dies with this process, in a process group of its own.
