@@ -1,6 +1,6 @@
 //! Running other programs.
 
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,8 +94,13 @@ pub(crate) fn wait(child: &mut Child, limit: Duration, mut stop: impl FnMut() ->
 
 /// Kills every process of a group that one of ours leads. It may be gone already.
 pub(crate) fn kill_group(leader: u32) {
-    let group = format!("-{leader}");
-    Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().ok();
+    kill(&format!("-{leader}"));
+}
+
+/// Kills a process by its number, or the group of a negative one. It may be gone already.
+pub(crate) fn kill(process: &str) {
+    // The shell's own: a small system may lack the program.
+    Command::new("sh").args(["-c", "kill -s KILL -- \"$1\"", "sh", process]).stderr(Stdio::null()).status().ok();
 }
 
 /// A program that dies with this process, in a process group of its own.
@@ -103,10 +108,4 @@ pub(crate) fn tied(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]).process_group(0);
     command
-}
-
-/// An exit status as a shell would give it: 128 and the signal's number for a killed program.
-pub(crate) fn shell_code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    u8::try_from(code & 0xff).unwrap_or(1)
 }

@@ -73,6 +73,8 @@ pub(crate) enum Outcome {
     Exited(u8),
     /// The limit passed.
     TimedOut,
+    /// Whoever watched gave it up.
+    GivenUp,
 }
 
 /// `cargo xtask lab`.
@@ -96,9 +98,9 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
     let command = args.command().filter(|words| !words.is_empty()).context("lab needs a command after --")?;
     args.finish()?;
     packages::ensure_for_lab()?;
-    match lab.run(&command)? {
+    match lab.run(&command, || false)? {
         Outcome::Exited(code) => Ok(ExitCode::from(code)),
-        Outcome::TimedOut => {
+        Outcome::TimedOut | Outcome::GivenUp => {
             eprintln!("xtask: the command did not end within {} s", lab.limit.as_secs());
             Ok(ExitCode::from(124))
         }
@@ -106,8 +108,16 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
 }
 
 impl Lab {
-    /// Starts the machine, runs the command in this process's folder, and ends the machine.
-    pub(crate) fn run<S: AsRef<OsStr>>(&self, command: &[S]) -> Result<Outcome> {
+    /// Whether a lab can be made here at all.
+    pub(crate) fn check() -> Result<()> {
+        process::find("qemu-system-x86_64").context("qemu-system-x86_64 is missing")?;
+        initrd::for_kernel(&Kernel::of_series(SERIES[0])?)?;
+        Ok(())
+    }
+
+    /// Starts the machine, runs the command in this process's folder, and ends the machine. Meanwhile `give_up` is asked
+    /// again and again, and ends it early.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, command: &[S], mut give_up: impl FnMut() -> bool) -> Result<Outcome> {
         let kernel = Kernel::of_series(&self.kernel)?;
         let initrd = initrd::for_kernel(&kernel)?;
         let control = Scratch::new("lab")?;
@@ -127,7 +137,7 @@ impl Lab {
             qemu.stdout(File::create(log).with_context(|| format!("can't write {}", log.display()))?);
         }
         let mut child = qemu.spawn().context("can't run qemu-system-x86_64: install Debian's qemu-system-x86")?;
-        let ended = process::wait(&mut child, self.limit, || status.exists())?;
+        let ended = process::wait(&mut child, self.limit, || status.exists() || give_up())?;
         let said = String::from_utf8_lossy(&fs::read(&kernel_log).unwrap_or_default()).into_owned();
         if self.verbose {
             eprint!("{said}");
@@ -138,7 +148,8 @@ impl Lab {
         }
         match ended {
             Ended::TimedOut => Ok(Outcome::TimedOut),
-            Ended::Exited(_) | Ended::Stopped => {
+            Ended::Stopped => Ok(Outcome::GivenUp),
+            Ended::Exited(_) => {
                 let tail: Vec<&str> = said.lines().rev().take(20).collect();
                 let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
                 bail!("the lab ended early ({ended:?}); its kernel said:\n{tail}")

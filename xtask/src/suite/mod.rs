@@ -1,6 +1,219 @@
-//! x
-use anyhow::Result;
-pub(crate) fn command(_args: crate::args::Args) -> Result<std::process::ExitCode> {
-    Ok(0.into())
-}
+//! `cargo xtask test`: every test of the project, in the places where it can run.
+//!
+//! Tests of single crates run here, each in a process of its own. Whole machines run here if this machine's KVM runs real
+//! guests, and in the guest lab: one lab for many tests, and a new one for those that are left when it dies.
+
+pub(crate) mod build;
+mod doc;
+mod plan;
+mod report;
 pub(crate) mod runner;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use self::build::Built;
+use self::plan::{Needs, Place, Test};
+use self::report::Report;
+use self::runner::{Event, Order, Verdict};
+use crate::args::Args;
+use crate::host::{self, Host};
+use crate::lab::{Lab, Outcome};
+use crate::{guests, packages, process};
+
+/// Where the whole-machine tests find the program, and the guests.
+const PROGRAM_VARIABLE: &str = "TANDEM_BIN";
+const GUESTS_VARIABLE: &str = "TANDEM_TEST_GUESTS";
+/// A lab is given up when a test has passed its limit by this much and nothing happened.
+const GRACE: Duration = Duration::from_secs(120);
+
+/// What was asked for.
+struct Asked {
+    all: bool,
+    unit: bool,
+    machine: bool,
+    jobs: Option<usize>,
+    filters: Vec<String>,
+}
+
+/// `cargo xtask test`.
+pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
+    let (only_unit, only_machine) = (args.flag("--unit"), args.flag("--machine"));
+    let asked = Asked {
+        all: args.flag("--all"),
+        unit: !only_machine,
+        machine: !only_unit,
+        jobs: args.option("--jobs")?,
+        filters: args.rest()?,
+    };
+    packages::ensure()?;
+    let built = build::everything()?;
+    let report = Report::default();
+    let mut machine_tests = Vec::new();
+    let mut unit_tests = Vec::new();
+    for program in &built.programs {
+        for name in program.tests()? {
+            let test = plan::test(program, &name);
+            let wanted = asked.filters.is_empty() || asked.filters.iter().any(|filter| test.title.contains(filter));
+            match plan::needs(program, &name) {
+                _ if !wanted => {}
+                Needs::Nothing => unit_tests.push(test),
+                needs => machine_tests.push((test, needs)),
+            }
+        }
+    }
+    if asked.unit {
+        run_here(&unit_tests, &asked, &built, &report)?;
+        if asked.filters.is_empty() {
+            doc::run(&report)?;
+        }
+    }
+    if asked.machine && !machine_tests.is_empty() {
+        run_machines(&machine_tests, &asked, &built, &report)?;
+    }
+    Ok(if report.close() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A folder for what tests leave, empty.
+fn out(built: &Built, place: &str) -> Result<PathBuf> {
+    let target = built.binary("xtask")?.ancestors().nth(2).context("cargo builds below a folder")?;
+    let dir = target.join("whole-machine").join(place);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("can't empty {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("can't create {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// Runs the tests of single crates.
+fn run_here(tests: &[Test], asked: &Asked, built: &Built, report: &Report) -> Result<()> {
+    println!("{} tests of single crates", tests.len());
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let out = out(built, "crates")?;
+    let order = Order { tests: tests.to_vec(), jobs: asked.jobs.unwrap_or(cpus), out, variables: Vec::new() };
+    order.run(|event| report.event("here", event))
+}
+
+/// Runs the tests that need a KVM, in each place.
+fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &Report) -> Result<()> {
+    let surroundings = [
+        (PROGRAM_VARIABLE.to_owned(), built.binary("tandem")?.to_owned()),
+        (GUESTS_VARIABLE.to_owned(), guests::ensure()?),
+    ];
+    let host = host::tried(built.binary("tandem")?);
+    println!("this machine's KVM {host}");
+    let here = matches!(host, Host::RunsGuests);
+    if let Err(error) = Lab::check() {
+        let titles: Vec<String> = tests.iter().map(|(test, _)| test.title.clone()).collect();
+        if !here {
+            report.not_tried(&titles, &format!("neither this machine's KVM nor the lab runs guests: {error:#}"));
+            return Ok(());
+        }
+        println!("SKIPPED the lab: {error:#}");
+    }
+    for (number, place) in plan::places(here, process::user_id()? == 0, asked.all).into_iter().enumerate() {
+        let long_too = asked.all && number == 0;
+        let wanted = tests.iter().filter(|(_, needs)| long_too || *needs != Needs::KvmForLong);
+        let tests: Vec<Test> = wanted.map(|(test, _)| test.clone()).collect();
+        println!("{} tests with guests: {place}", tests.len());
+        let dir = out(built, &place.to_string().replace([',', ' '], "-"))?;
+        let order = Order { tests, jobs: asked.jobs.unwrap_or(1), out: dir, variables: surroundings.to_vec() };
+        match place {
+            Place::Here => order.run(|event| report.event("here", event))?,
+            Place::Lab { kernel, as_user } => {
+                let lab = Lab {
+                    kernel: kernel.to_owned(),
+                    as_user,
+                    limit: Duration::from_secs(24 * 60 * 60),
+                    ..Lab::default()
+                };
+                run_in_lab(lab, order, built.binary("xtask")?, &place.to_string(), report)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs the tests of an order in the lab, and in a new one those that a dead one left.
+fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report: &Report) -> Result<()> {
+    let file = order.out.join("order.json");
+    lab.out = Some(order.out.clone());
+    while !order.tests.is_empty() {
+        fs::remove_file(order.results()).ok();
+        order.write(&file)?;
+        lab.log = Some(order.out.join("lab.log"));
+        let mut watch = Watch::new(&order, place, report);
+        let ended = lab.run(&[xtask.as_os_str(), "run-tests".as_ref(), file.as_os_str()], || watch.look());
+        watch.look();
+        if matches!(ended, Ok(Outcome::Exited(0))) && watch.left().is_empty() {
+            return Ok(());
+        }
+        let how = match &ended {
+            Ok(outcome) => format!("{outcome:?}"),
+            Err(error) => format!("{error:#}"),
+        };
+        let Some(running) = watch.running() else {
+            let said = fs::read_to_string(order.out.join("lab.log")).unwrap_or_default();
+            bail!("the lab ({place}) ended before a test did: {how}\n{said}");
+        };
+        let output = format!("the lab ended with it: {how}");
+        let verdict = Verdict::Failed("the lab did not survive it".to_owned());
+        report.event(place, &Event::Ended { title: running.clone(), verdict, seconds: 0.0, output });
+        let left = watch.left();
+        order.tests.retain(|test| left.contains(&test.title) && test.title != running);
+    }
+    Ok(())
+}
+
+/// Follows the results that tests in a lab write.
+struct Watch<'a> {
+    order: &'a Order,
+    place: &'a str,
+    report: &'a Report,
+    events: Vec<Event>,
+    bytes: u64,
+    progress: Instant,
+}
+
+impl<'a> Watch<'a> {
+    fn new(order: &'a Order, place: &'a str, report: &'a Report) -> Self {
+        Self { order, place, report, events: Vec::new(), bytes: 0, progress: Instant::now() }
+    }
+
+    /// Reports what is new; whether nothing has happened for so long that nothing will.
+    fn look(&mut self) -> bool {
+        let file = self.order.results();
+        let bytes = fs::metadata(&file).map_or(0, |meta| meta.len());
+        if bytes != self.bytes {
+            self.bytes = bytes;
+            self.progress = Instant::now();
+            let events = runner::results(&file);
+            for event in events.iter().skip(self.events.len()) {
+                self.report.event(self.place, event);
+            }
+            self.events = events;
+        }
+        let longest = self.order.tests.iter().map(|test| test.limit).max().unwrap_or_default();
+        self.progress.elapsed() > longest + GRACE
+    }
+
+    /// The tests without a result.
+    fn left(&self) -> Vec<String> {
+        let ended = report::ended(&self.events);
+        let left = self.order.tests.iter().filter(|test| !ended.contains(test.title.as_str()));
+        left.map(|test| test.title.clone()).collect()
+    }
+
+    /// A test that had begun and has no result.
+    fn running(&self) -> Option<String> {
+        let left = self.left();
+        self.events.iter().find_map(|event| match event {
+            Event::Started(title) if left.contains(title) => Some(title.clone()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! What people read about a run of tests, and its sum.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::runner::{Event, Verdict};
+
+/// Collects what became of tests, and shows it as it happens.
+#[derive(Default)]
+pub(crate) struct Report {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    passed: usize,
+    skipped: Vec<String>,
+    failed: Vec<String>,
+}
+
+impl Report {
+    /// Takes an event from one of the places where tests run.
+    pub(crate) fn event(&self, place: &str, event: &Event) {
+        let Event::Ended { title, verdict, seconds, output } = event else { return };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = format!("[{seconds:7.2} s] {place}: {title}");
+        match verdict {
+            Verdict::Passed => {
+                seen.passed += 1;
+                println!("   pass {line}");
+            }
+            Verdict::Skipped(why) => {
+                seen.skipped.push(format!("{place}: {title}: {why}"));
+                println!("SKIPPED {line}: {why}");
+            }
+            Verdict::Failed(why) => {
+                seen.failed.push(format!("{place}: {title}: {why}"));
+                println!("   FAIL {line}: {why}");
+                println!(
+                    "{}",
+                    output.trim_end().lines().map(|line| format!("      | {line}\n")).collect::<String>().trim_end()
+                );
+            }
+        }
+    }
+
+    /// Takes a failure that is no single test's.
+    pub(crate) fn failure(&self, what: &str) {
+        println!("   FAIL {what}");
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failed.push(what.to_owned());
+    }
+
+    /// Takes tests that could not be tried anywhere.
+    pub(crate) fn not_tried(&self, titles: &[String], why: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for title in titles {
+            println!("SKIPPED {title}: {why}");
+            seen.skipped.push(format!("{title}: {why}"));
+        }
+    }
+
+    /// Shows what didn't pass once more, then the sum; whether nothing failed.
+    pub(crate) fn close(self) -> bool {
+        let seen = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !seen.skipped.is_empty() {
+            println!("\n{} tests could not run:", seen.skipped.len());
+            seen.skipped.iter().for_each(|line| println!("  SKIPPED {line}"));
+        }
+        if !seen.failed.is_empty() {
+            println!("\n{} failures:", seen.failed.len());
+            seen.failed.iter().for_each(|line| println!("  FAIL {line}"));
+        }
+        println!("\n{} passed, {} failed, {} skipped", seen.passed, seen.failed.len(), seen.skipped.len());
+        seen.failed.is_empty()
+    }
+}
+
+/// The titles that have ended, among events.
+pub(crate) fn ended(events: &[Event]) -> HashSet<&str> {
+    let titles = events.iter().filter_map(|event| match event {
+        Event::Ended { title, .. } => Some(title.as_str()),
+        Event::Started(_) => None,
+    });
+    titles.collect()
+}
