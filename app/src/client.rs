@@ -41,7 +41,9 @@ impl Client {
                 socket.set_write_timeout(Some(PATIENCE))?;
                 Ok(Some(Client { socket, buffer: Vec::new() }))
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
             Err(error) => Err(error).with_context(|| format!("can't reach the machine at {}", path.display())),
         }
     }
@@ -64,7 +66,8 @@ impl Client {
         if line.len() > LINE_MAX {
             bail!("this is too long to be sent at once ({} bytes)", line.len());
         }
-        descriptors::send(self.socket.as_fd(), &line, files).context("the machine's process doesn't listen any more")?;
+        descriptors::send(self.socket.as_fd(), &line, files)
+            .context("the machine's process doesn't listen any more")?;
         match serde_json::from_slice(&self.line()?).context("the machine's answer can't be understood")? {
             Reply::Refused(why) => Err(Refused(why).into()),
             reply => Ok(reply),

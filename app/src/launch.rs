@@ -51,7 +51,8 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
         }
     }
     if let Some(kernel) = &definition.kernel {
-        handover.kernel = Some(files.add(open(&machine.resolve(&kernel.file), false).context("the kernel can't be used")?));
+        handover.kernel =
+            Some(files.add(open(&machine.resolve(&kernel.file), false).context("the kernel can't be used")?));
         if let Some(initrd) = &kernel.initrd {
             let path = machine.resolve(initrd);
             handover.initrd = Some(files.add(open(&path, false).context("the initial file system can't be used")?));
@@ -59,7 +60,8 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
     }
     if let Some(serial) = &definition.serial {
         let path = machine.resolve(&serial.file);
-        let file = File::create(&path).with_context(|| format!("can't write the serial port's file {}", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("can't write the serial port's file {}", path.display()))?;
         handover.serial = Some(files.add(file));
     }
     let now = Timestamp::now();

@@ -223,7 +223,8 @@ impl Drop for Made {
 fn edit_by_hand(library: &Library, name: &str) -> Result<()> {
     let listed = library.find_any(name)?;
     let text = listed.text().with_context(|| format!("'{name}' has no definition that can be edited"))?.to_owned();
-    let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let editor =
+        ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     let editor = editor.unwrap_or_else(|| "editor".into());
     let draft = std::env::temp_dir().join(format!("tandem-{}-{}.toml", std::process::id(), Uuid::new_v4().simple()));
     std::fs::write(&draft, &text).with_context(|| format!("can't write {}", draft.display()))?;

@@ -74,7 +74,8 @@ fn mouse_inputs(event: &str, values: &[&str]) -> Result<Vec<Input>> {
         ("wheel", [notches]) => vec![Input::Wheel { notches: number(notches)? }],
         ("press", [name]) => vec![Input::Button { button: button(name)?, down: true }],
         ("release", [name]) => vec![Input::Button { button: button(name)?, down: false }],
-        ("click", [name]) => [true, false].map(|down| button(name).map(|button| Input::Button { button, down }))
+        ("click", [name]) => [true, false]
+            .map(|down| button(name).map(|button| Input::Button { button, down }))
             .into_iter()
             .collect::<Result<_>>()?,
         ("move", _) => bail!("'move' takes two numbers: how far to the right, and how far down"),

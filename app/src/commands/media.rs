@@ -64,4 +64,3 @@ fn remember(library: &Library, machine: &Machine, drive: &str, disc: Option<File
     })?;
     Ok(())
 }
-

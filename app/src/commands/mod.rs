@@ -96,7 +96,8 @@ fn connect(given: &Given<'_>, id: &str) -> Result<(Machine, Client)> {
     let machine = machine(&library, given)?;
     let live = look(&library, &machine)?;
     refuse_unless_allowed(&machine, id, live.state)?;
-    let client = live.client.with_context(|| format!("'{}' is {} and doesn't answer yet", machine.name(), live.state))?;
+    let client =
+        live.client.with_context(|| format!("'{}' is {} and doesn't answer yet", machine.name(), live.state))?;
     Ok((machine, client))
 }
 

@@ -53,7 +53,10 @@ pub(super) fn stop(given: &Given<'_>) -> Result<()> {
     if wait_until_off(&library()?, &machine, Duration::from_secs(seconds.into()))? {
         return Ok(());
     }
-    bail!("'{}' was asked to shut down, but is still running after {seconds} s. `tandem kill` pulls the plug", machine.name())
+    bail!(
+        "'{}' was asked to shut down, but is still running after {seconds} s. `tandem kill` pulls the plug",
+        machine.name()
+    )
 }
 
 pub(super) fn kill(given: &Given<'_>) -> Result<()> {

@@ -67,9 +67,12 @@ pub(super) fn doctor(given: &Given<'_>) -> Result<ExitCode> {
 fn firmware_finding() -> host::Finding {
     let installed = firmware::bios().zip(firmware::video());
     let (severity, what, meaning, fix) = match installed {
-        Some((bios, _)) => {
-            (Severity::Ok, format!("SeaBIOS is installed ({})", bios.display()), "PCs have firmware to start with", None)
-        }
+        Some((bios, _)) => (
+            Severity::Ok,
+            format!("SeaBIOS is installed ({})", bios.display()),
+            "PCs have firmware to start with",
+            None,
+        ),
         None => (
             Severity::Problem,
             "SeaBIOS is not installed".into(),
@@ -124,7 +127,10 @@ fn list_trash(library: &Library, json: bool) -> Result<()> {
         name: String,
         deleted: Timestamp,
     }
-    let rows = library.trash()?.into_iter().map(|trashed| TrashRow { name: trashed.name().to_owned(), deleted: trashed.deleted });
+    let rows = library
+        .trash()?
+        .into_iter()
+        .map(|trashed| TrashRow { name: trashed.name().to_owned(), deleted: trashed.deleted });
     let rows: Vec<_> = rows.collect();
     if json {
         return output::json(&rows);
@@ -214,7 +220,8 @@ pub(super) fn logs(given: &Given<'_>) -> Result<()> {
         if given.json() {
             return output::json(&entries);
         }
-        let rows: Vec<_> = entries.iter().map(|entry| vec![entry.run.to_string(), entry.file.display().to_string()]).collect();
+        let rows: Vec<_> =
+            entries.iter().map(|entry| vec![entry.run.to_string(), entry.file.display().to_string()]).collect();
         return output::line(output::table(&rows));
     }
     let run = given.number("run").unwrap_or(1) as usize;

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use machine::definition::Definition;
+use machine::definition::{Definition, ImageFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::descriptors::{self, DESCRIPTORS_MAX};
@@ -32,7 +32,8 @@ type Index = usize;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ImageFile {
     pub(crate) file: Index,
-    pub(crate) format: Format,
+    /// As the definition names it.
+    pub(crate) format: ImageFormat,
     pub(crate) read_only: bool,
 }
 

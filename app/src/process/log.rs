@@ -9,7 +9,12 @@ use vmm_engine::debugcon::LineSink;
 pub(super) fn to_file(file: File, terminal: bool) {
     let lines = fmt::layer().with_ansi(false).with_writer(Mutex::new(file)).with_filter(LevelFilter::INFO);
     let warnings = terminal.then(|| {
-        fmt::layer().with_ansi(false).without_time().with_target(false).with_writer(io::stderr).with_filter(LevelFilter::WARN)
+        fmt::layer()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(io::stderr)
+            .with_filter(LevelFilter::WARN)
     });
     // Set once in the process; a second time would be a mistake of ours, and changes nothing.
     let _ = tracing_subscriber::registry().with(lines).with(warnings).try_init();

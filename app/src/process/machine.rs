@@ -7,7 +7,6 @@ use display::pump::Pump;
 use machine::{
     console::{Input, TextScreen},
     control,
-    definition::ImageFormat,
     driver::{Handle, Request},
     engine::Console,
 };
@@ -75,7 +74,7 @@ impl Machine {
 
     pub(super) fn eject(&self, drive: &str, force: bool) -> Result<()> {
         let id = drive.to_owned();
-        self.handle.call(move |pc| pc.ahci().lock().eject(&id, force))??;
+        self.handle.call(move |pc| pc.eject(&id, force))??;
         self.discs.lock().remove(drive);
         Ok(())
     }
@@ -83,17 +82,13 @@ impl Machine {
     pub(super) fn insert(&self, drive: &str, name: &str, file: File) -> Result<()> {
         let disc = media::open_disc(file).with_context(|| format!("'{name}' can't be used as a disc"))?;
         let id = drive.to_owned();
-        self.handle.call(move |pc| pc.ahci().lock().insert(&id, disc))??;
+        self.handle.call(move |pc| pc.insert(&id, disc, false))??;
         self.discs.lock().insert(drive.to_owned(), name.to_owned());
         Ok(())
     }
 
     pub(super) fn statistics(&self) -> Result<control::Statistics> {
-        let mut counters = self.handle.call(|pc| {
-            let mut counters = pc.counters();
-            counters.extend(pc.ahci().lock().counters());
-            counters
-        })?;
+        let mut counters = self.handle.call(|pc| pc.counters())?;
         counters.insert("screen.polls".into(), self.pump.polls());
         counters.insert("screen.repaints".into(), self.pump.repaints());
         Ok(control::Statistics(counters))

@@ -3,10 +3,10 @@
 use std::{fs::File, sync::Arc};
 
 use anyhow::{Context, Result};
-use machine::definition::{Definition, Disk as DiskDefinition};
+use machine::definition::{Definition, Disk as DiskDefinition, ImageFormat};
 use storage::{
     disk::Disk,
-    image::{self, Format, Source},
+    image::{self, Format, ImageSource},
 };
 use vmm_engine::pc::{Drive, DriveKind};
 
@@ -16,13 +16,15 @@ use super::handover::{Handover, Received};
 pub(super) fn open_drives(definition: &Definition, handover: &Handover, files: &mut Received) -> Result<Vec<Drive>> {
     let mut drives = Vec::new();
     for disk in &definition.disks {
-        let opened = open_disk(disk, handover, files).with_context(|| format!("the disk '{}' can't be used", disk.id))?;
+        let opened =
+            open_disk(disk, handover, files).with_context(|| format!("the disk '{}' can't be used", disk.id))?;
         let serial = disk.serial_number(definition.uuid);
         drives.push(Drive { id: disk.id.clone(), kind: DriveKind::Disk(opened, serial) });
     }
     for drive in &definition.cdroms {
         let disc = files.take_if(handover.discs.get(&drive.id).copied())?;
-        let disc = disc.map(open_disc).transpose().with_context(|| format!("the disc in '{}' can't be used", drive.id))?;
+        let disc =
+            disc.map(open_disc).transpose().with_context(|| format!("the disc in '{}' can't be used", drive.id))?;
         drives.push(Drive { id: drive.id.clone(), kind: DriveKind::Cd(disc) });
     }
     Ok(drives)
@@ -32,11 +34,15 @@ fn open_disk(disk: &DiskDefinition, handover: &Handover, files: &mut Received) -
     let chain = handover.disks.get(&disk.id).context("its images were not handed over")?;
     let mut sources = Vec::new();
     for image in chain {
-        sources.push(Source { file: files.take(image.file)?, format: image.format, read_only: image.read_only });
+        let format = match image.format {
+            ImageFormat::Raw => Format::Raw,
+            ImageFormat::Qcow2 => Format::Qcow2,
+        };
+        sources.push(ImageSource { file: files.take(image.file)?, format, read_only: image.read_only });
     }
     match files.take_if(handover.scratch.get(&disk.id).copied())? {
-        Some(scratch) => Ok(image::open_throw_away(sources, scratch)?),
-        None => Ok(image::open_chain(sources)?),
+        Some(scratch) => Ok(Arc::new(image::open_throw_away(sources, scratch)?)),
+        None => Ok(Arc::new(image::open_chain(sources)?)),
     }
 }
 
@@ -46,5 +52,5 @@ fn open_disk(disk: &DiskDefinition, handover: &Handover, files: &mut Received) -
 /// The file can't be read, or is no disc.
 pub(super) fn open_disc(file: File) -> Result<Arc<dyn Disk>> {
     image::check_disc(&file)?;
-    Ok(image::open_chain(vec![Source { file, format: Format::Raw, read_only: true }])?)
+    Ok(Arc::new(image::open_chain(vec![ImageSource { file, format: Format::Raw, read_only: true }])?))
 }

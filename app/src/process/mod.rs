@@ -95,7 +95,11 @@ impl Run {
             cpus: definition.cpus,
             memory_bytes: definition.memory.as_bytes(),
             firmware: read(files.take(handover.firmware)?).context("the firmware can't be read")?,
-            video_rom: files.take_if(handover.video_rom)?.map(read).transpose().context("the video ROM can't be read")?,
+            video_rom: files
+                .take_if(handover.video_rom)?
+                .map(read)
+                .transpose()
+                .context("the video ROM can't be read")?,
             kernel: direct_kernel(definition, handover, files)?,
             drives,
             boot_order,

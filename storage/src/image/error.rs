@@ -36,6 +36,16 @@ pub enum ImageError {
         /// What to do.
         advice: &'static str,
     },
+    /// A disc image that ends too early.
+    #[error("{name} is cut off: it has {len} of {expected} bytes. Download or copy it again.")]
+    Truncated {
+        /// The file.
+        name: String,
+        /// Its length.
+        len: u64,
+        /// The length that its file system says.
+        expected: u64,
+    },
     /// Not the format that was asked for.
     #[error("{name} is not a qcow2 image.")]
     NotQcow2 {

@@ -5,6 +5,7 @@
 //! against other machines and against QEMU.
 
 mod detect;
+mod disc;
 mod error;
 mod host_file;
 mod iovec;
@@ -29,6 +30,7 @@ use qcow2::Qcow2;
 use raw::Raw;
 
 pub use detect::detect;
+pub use disc::check_disc;
 pub use error::ImageError;
 pub use qcow2::{BackingName, NewImage};
 
@@ -100,13 +102,29 @@ pub fn open_chain(sources: Vec<ImageSource>) -> Result<Image, ImageError> {
 /// # Errors
 /// See [`ImageError`].
 pub fn open_snapshot(sources: Vec<ImageSource>, folder: &Path) -> Result<Image, ImageError> {
+    let file = scratch_file(folder).map_err(ImageError::io(&folder.display().to_string()))?;
+    open_throw_away(sources, file)
+}
+
+/// As [`open_snapshot`], with the file, empty, for what the machine writes.
+///
+/// # Errors
+/// See [`ImageError`].
+pub fn open_throw_away(sources: Vec<ImageSource>, scratch: File) -> Result<Image, ImageError> {
     let base = open_layers(sources, false)?;
-    let file = temporary::create_in(folder).map_err(ImageError::io(&folder.display().to_string()))?;
-    let file = HostFile::new(file).map_err(ImageError::io(&folder.display().to_string()))?.temporary();
+    let file = HostFile::new(scratch).map_err(ImageError::io("the file for what is thrown away"))?.temporary();
     let below = BackingName { name: base.host_file().name().chars().take(200).collect(), format: None };
     qcow2::create(&file, &NewImage::overlay(base.len(), below))?;
     let top = Layer::Qcow2(Box::new(Qcow2::open(file, true, Some(base))?));
     Ok(Image { len: top.len(), top, read_only: false })
+}
+
+/// A new file in `folder` that nobody else can open, and that is gone when its last descriptor is closed.
+///
+/// # Errors
+/// The host's.
+pub fn scratch_file(folder: &Path) -> io::Result<File> {
+    temporary::create_in(folder)
 }
 
 fn open_layers(sources: Vec<ImageSource>, writable: bool) -> Result<Layer, ImageError> {

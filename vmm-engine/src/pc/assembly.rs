@@ -1,6 +1,6 @@
 //! Putting a PC together.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hypervisor::{
     MapAccess, MapError, Partition, PartitionError, PartitionOptions, StateError, VcpuError,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     acpi::{self, Tables, pirq_of},
-    ahci::{self, Ahci},
+    ahci::{Ahci, AhciConfig, AhciError, AhciWiring, Attachment, NoDiskEvents},
     bus::{Buses, SharedDevice, Taken},
     debugcon::{self, Debugcon},
     fw_cfg::{self, FwCfg},
@@ -111,6 +111,9 @@ pub enum AssemblyError {
     /// Two devices are at one place.
     #[error("two devices are at the same place")]
     Taken(#[from] Taken),
+    /// A disk can't be connected.
+    #[error(transparent)]
+    Ahci(#[from] AhciError),
     /// The option ROM or a drive can't be.
     #[error("{0}")]
     Option(String),
@@ -216,7 +219,16 @@ impl Pc {
         }));
         connect(&pm_timer, &lpc, Lpc::timer_fired);
         let ahci_line = InterruptLine::new(pirq, pirq_of(AHCI_SLOT, 0).into());
-        let ahci = ahci::build(guest_memory.clone(), ahci_line, partition.msi(), drives).map_err(AssemblyError::Option)?;
+        let (config, drive_ports) = ahci_config(drives)?;
+        let wiring = AhciWiring {
+            memory: guest_memory.clone(),
+            line: ahci_line,
+            messages: partition.msi(),
+            events: Arc::new(NoDiskEvents),
+        };
+        let ahci = Ahci::new(config, wiring)?;
+        let drives = ahci.handle();
+        let ahci = shared(ahci);
         let root = PciRoot::new(buses.clone(), Arc::new(Mapper(partition.clone())), reset);
 
         let host_bridge = shared(HostBridge::new());
@@ -251,7 +263,7 @@ impl Pc {
             fw_cfg,
             debugcon,
             vga,
-            ahci.clone(),
+            ahci,
         ];
         let mut pc = Pc {
             vcpus,
@@ -260,7 +272,8 @@ impl Pc {
             devices,
             lpc,
             root,
-            ahci,
+            drives,
+            drive_ports,
             parts,
             boot: kernel.map_or(Boot::Firmware(flash), Boot::Kernel),
             buses,
@@ -274,6 +287,24 @@ impl Pc {
         pc.prepare().map_err(AssemblyError::Prepare)?;
         Ok(pc)
     }
+}
+
+/// The controller's ports, in the order of the drives, and the port of each drive by its id.
+fn ahci_config(drives: Vec<Drive>) -> Result<(AhciConfig, BTreeMap<String, u8>), AssemblyError> {
+    let mut config = AhciConfig::new("ahci");
+    let (count, room) = (drives.len(), config.ports.len());
+    if count > room {
+        return Err(AssemblyError::Option(format!("{count} drives are too many: the controller has {room} ports")));
+    }
+    let mut ports = BTreeMap::new();
+    for (index, drive) in drives.into_iter().enumerate() {
+        ports.insert(drive.id, index as u8);
+        config.ports[index] = Some(match drive.kind {
+            DriveKind::Disk(disk, serial) => Attachment::Disk { disk, serial },
+            DriveKind::Cd(disc) => Attachment::Optical { disc, serial: format!("TDCD{index}") },
+        });
+    }
+    Ok((config, ports))
 }
 
 /// Claims fixed port ranges (region, first port, length) for a device.

@@ -26,6 +26,7 @@ use machine::{
     time::{Clock, TimerQueue},
 };
 use parking_lot::Mutex;
+use storage::disk::Disk;
 
 pub use self::{
     assembly::{AssemblyError, Drive, DriveKind, Options},
@@ -34,7 +35,7 @@ pub use self::{
 };
 use crate::{
     acpi::Tables,
-    ahci::Ahci,
+    ahci::{AhciHandle, MediumError},
     bus::{Buses, SharedDevice},
     i8042::I8042,
     lpc::Lpc,
@@ -59,7 +60,9 @@ pub struct Pc {
     devices: Vec<SharedDevice>,
     lpc: Arc<Mutex<Lpc>>,
     root: Arc<Mutex<PciRoot>>,
-    ahci: Arc<Mutex<Ahci>>,
+    drives: AhciHandle,
+    /// The AHCI port of each drive, by its id.
+    drive_ports: BTreeMap<String, u8>,
     parts: Parts,
     boot: Boot,
     buses: Arc<Buses>,
@@ -69,6 +72,17 @@ pub struct Pc {
     _video_window: CoalescedRange,
     _flash: Mapping,
     partition: Partition,
+}
+
+/// A disc can't be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// There is no drive of that id.
+    #[error("there is no drive '{0}'")]
+    None(String),
+    /// It can't be changed now.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
 }
 
 /// What a PC starts.
@@ -112,20 +126,49 @@ impl Pc {
         self.partition.notes().iter().map(ToString::to_string).collect()
     }
 
-    /// The AHCI controller, to change discs and read counters.
-    #[must_use]
-    pub fn ahci(&self) -> &Arc<Mutex<Ahci>> {
-        &self.ahci
+    /// Puts a disc into the drive of that id, instead of the one that is in it.
+    ///
+    /// # Errors
+    /// [`DriveError`]: there is no such drive, or the guest holds the disc.
+    pub fn insert(&self, drive: &str, disc: Arc<dyn Disk>, force: bool) -> Result<(), DriveError> {
+        Ok(self.drives.insert(self.port(drive)?, disc, force)?)
     }
 
-    /// How often the processors left the guest, by processor and kind: `"vcpu0.exits-io"` and so on.
+    /// Takes the disc out of the drive of that id.
+    ///
+    /// # Errors
+    /// As [`Pc::insert`].
+    pub fn eject(&self, drive: &str, force: bool) -> Result<(), DriveError> {
+        self.drives.eject(self.port(drive)?, force)?;
+        Ok(())
+    }
+
+    fn port(&self, drive: &str) -> Result<u8, DriveError> {
+        self.drive_ports.get(drive).copied().ok_or_else(|| DriveError::None(drive.to_owned()))
+    }
+
+    /// What has happened since the start, by name: `"vcpu0.exits-port-read"`, `"disk0.read-bytes"` and so on.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {
-        let exits = self.vcpus.exits();
-        let named = exits.iter().enumerate().flat_map(|(vcpu, exits)| {
-            exits.named().into_iter().map(move |(kind, count)| (format!("vcpu{vcpu}.exits-{kind}"), count))
-        });
-        named.collect()
+        let mut counters = BTreeMap::new();
+        for (vcpu, exits) in self.vcpus.exits().iter().enumerate() {
+            counters.extend(exits.named().map(|(kind, count)| (format!("vcpu{vcpu}.exits-{kind}"), count)));
+        }
+        for (id, &port) in &self.drive_ports {
+            let Some(stats) = self.drives.stats(port) else { continue };
+            for (name, value) in [
+                ("reads", stats.reads),
+                ("read-bytes", stats.read_bytes),
+                ("writes", stats.writes),
+                ("written-bytes", stats.written_bytes),
+                ("flushes", stats.flushes),
+                ("discards", stats.discards),
+                ("discarded-bytes", stats.discarded_bytes),
+            ] {
+                counters.insert(format!("{id}.{name}"), value);
+            }
+        }
+        counters
     }
 
     /// Brings processors and memory to where the guest's first instruction is.

@@ -1,0 +1,106 @@
+//! Discs: ISO 9660 and UDF images, looked at before they go into a drive.
+
+use std::{fs::File, os::unix::fs::FileExt};
+
+use super::{Format, ImageError, detect, duplicate};
+
+/// Bytes of a sector (ECMA-119, section 6.1.2).
+const SECTOR: u64 = 2048;
+/// The primary volume descriptor's sector (ECMA-119, section 6.2.1).
+const DESCRIPTOR: u64 = 16 * SECTOR;
+/// Volume Space Size, in logical blocks, and Logical Block Size (ECMA-119, sections 8.4.8 and 8.4.12).
+const SPACE_SIZE: usize = 80;
+const BLOCK_SIZE: usize = 128;
+/// Writers count up to 150 sectors of run-out that not every file has.
+const RUN_OUT: u64 = 150 * SECTOR;
+
+/// Checks that a file is a disc that a drive can hold, and whole.
+///
+/// # Errors
+/// [`ImageError`]: it is empty, something else, or ends before its file system does.
+pub fn check_disc(file: &File) -> Result<(), ImageError> {
+    let host = duplicate(file)?;
+    let name = host.name().to_owned();
+    let what = match detect(file)? {
+        Format::Qcow2 => Some("a qcow2 disk image"),
+        Format::Raw => None,
+    };
+    let other = |what| ImageError::WrongKind { name: name.clone(), what, advice: "Choose an ISO file." };
+    if let Some(what) = what {
+        return Err(other(what));
+    }
+    let mut descriptors = vec![0; 16 * SECTOR as usize];
+    let read = file.read_at(&mut descriptors, DESCRIPTOR).map_err(ImageError::io(&name))?;
+    descriptors.truncate(read);
+    let identifier = |sector: usize| descriptors.get(sector * SECTOR as usize + 1..sector * SECTOR as usize + 6);
+    // UDF alone (ECMA-167, part 2, section 9.1) says its size elsewhere.
+    let is_udf = (0..16).any(|sector| identifier(sector).is_some_and(|id| id == b"NSR02" || id == b"NSR03"));
+    if identifier(0) != Some(b"CD001") {
+        let cut = host.len() < DESCRIPTOR + SECTOR;
+        return match (is_udf, cut) {
+            (true, _) => Ok(()),
+            (false, true) => Err(other("too short for a disc")),
+            (false, false) => Err(other("not a disc: it has no ISO 9660 or UDF file system")),
+        };
+    }
+    let number = |at: usize, len: usize| {
+        descriptors
+            .get(at..at + len)
+            .unwrap_or_default()
+            .iter()
+            .rev()
+            .fold(0, |value, &byte| value << 8 | u64::from(byte))
+    };
+    let expected = number(SPACE_SIZE, 4) * number(BLOCK_SIZE, 2);
+    if host.len() + RUN_OUT < expected {
+        return Err(ImageError::Truncated { name, len: host.len(), expected });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+
+    use super::*;
+
+    fn file(parts: &[(u64, &[u8])], len: u64) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        for (at, bytes) in parts {
+            file.seek(SeekFrom::Start(*at)).unwrap();
+            file.write_all(bytes).unwrap();
+        }
+        file.set_len(len).unwrap();
+        file
+    }
+
+    fn iso(sectors: u32, len: u64) -> File {
+        let size = sectors.to_le_bytes();
+        let parts: [(u64, &[u8]); 3] =
+            [(DESCRIPTOR, b"\x01CD001\x01"), (DESCRIPTOR + 80, &size), (DESCRIPTOR + 128, &[0, 8])];
+        file(&parts, len)
+    }
+
+    #[test]
+    fn a_whole_iso_is_taken_with_or_without_its_run_out() {
+        check_disc(&iso(1000, 1000 * SECTOR)).unwrap();
+        check_disc(&iso(1000, 850 * SECTOR)).unwrap();
+        check_disc(&file(&[(DESCRIPTOR, b"\0BEA01"), (DESCRIPTOR + SECTOR, b"\0NSR02")], 1 << 20)).unwrap();
+    }
+
+    #[test]
+    fn an_iso_that_was_cut_off_is_said_to_be() {
+        let error = check_disc(&iso(1000, 700 * SECTOR)).unwrap_err();
+        assert!(matches!(error, ImageError::Truncated { expected: 2_048_000, .. }), "{error}");
+        assert!(check_disc(&iso(1000, DESCRIPTOR + 100)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_disc_is_refused() {
+        for other in
+            [file(&[], 0), file(&[], 1 << 20), file(&[(0, b"<!DOCTYPE html>")], 5000), file(&[(0, b"hello")], 5)]
+        {
+            assert!(check_disc(&other).is_err());
+        }
+    }
+}
