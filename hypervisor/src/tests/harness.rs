@@ -7,7 +7,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use vm_memory::{Bytes, GuestAddress, VolatileMemory};
+use vm_memory::{Bytes, GuestAddress};
 
 use crate::{
     Mapping, Partition, PartitionError, PartitionOptions,
@@ -20,8 +20,6 @@ use crate::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// Where a test guest starts.
 pub(crate) const ENTRY: u64 = 0x1000;
-/// Where reads and writes are answered by nobody's memory.
-pub(crate) const MMIO: u64 = 0xd0000;
 
 /// A test guest's code, as bytes of the program. `$lines` are Intel syntax, 16 bits, and run at 0:1000.
 macro_rules! guest {
@@ -77,6 +75,11 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    fn new(answer: Option<Answer>) -> Self {
+        let (acts, reads, reasons) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Recorder { acts, more: Condvar::new(), reads, answer, reasons }
+    }
+
     fn add(&self, act: Act) {
         self.acts.lock().push(act);
         self.more.notify_all();
@@ -101,10 +104,7 @@ impl Recorder {
 
     /// The values written to `port`, in order.
     pub(crate) fn written(&self, port: u16) -> Vec<u64> {
-        self.acts()
-            .iter()
-            .filter_map(|act| matches!(act, Act::Out(p, _, _) if *p == port).then(|| value(act)))
-            .collect()
+        self.acts().into_iter().filter(|act| matches!(act, Act::Out(p, _, _) if *p == port)).map(value).collect()
     }
 
     /// Waits until the acts fulfil `condition`, and returns them.
@@ -133,8 +133,8 @@ impl Recorder {
     }
 }
 
-fn value(act: &Act) -> u64 {
-    match *act {
+fn value(act: Act) -> u64 {
+    match act {
         Act::Out(_, _, value) | Act::Write(_, _, value) => value,
         _ => 0,
     }
@@ -161,6 +161,11 @@ impl ExitHandler for Recorder {
         }
         self.add(Act::Event(vcpu, event == VcpuEvent::TripleFault));
     }
+}
+
+/// A machine that answers nothing.
+pub(crate) fn silent() -> Arc<dyn ExitHandler> {
+    Arc::new(Recorder::new(None))
 }
 
 /// A machine with a test guest in it.
@@ -198,13 +203,7 @@ impl Bench {
         rom.bytes().write_slice(&[0xea, 0x00, 0x10, 0x00, 0x00], 0xff0).unwrap();
         let rom = partition.map(0xffff_f000, &rom, MapAccess::ReadOnly, false).unwrap();
         partition.memory().write_slice(code, GuestAddress(ENTRY)).unwrap();
-        let recorder = Arc::new(Recorder {
-            acts: Mutex::default(),
-            more: Condvar::new(),
-            reads: Mutex::default(),
-            answer,
-            reasons: Mutex::default(),
-        });
+        let recorder = Arc::new(Recorder::new(answer));
         let vcpus = Vcpus::new(&partition, recorder.clone()).unwrap();
         vcpus.reset(StartState::Firmware).unwrap();
         Some(Bench { vcpus, recorder, partition, _rom: rom })
