@@ -1,1 +1,10 @@
-//! placeholder
+//! What a person sees, hears and types at a machine's console: keys by name and by character, the picture as a file, and
+//! the pump that brings the picture from a display adapter to its viewers.
+
+pub mod chord;
+mod damage;
+mod layout;
+pub mod pace;
+pub mod picture;
+pub mod pump;
+pub mod typing;
