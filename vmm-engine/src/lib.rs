@@ -8,3 +8,4 @@ pub mod layout;
 pub mod lpc;
 pub mod pci;
 pub mod rtc;
+pub mod vga;
