@@ -3,9 +3,12 @@
 pub mod acpi;
 pub mod ahci;
 pub mod bus;
+pub mod debugcon;
 pub mod fw_cfg;
 pub mod layout;
 pub mod lpc;
 pub mod pci;
 pub mod rtc;
+pub mod speaker;
+pub mod uart;
 pub mod vga;
