@@ -1,10 +1,8 @@
 //! The contract between a machine's driver and the engine that makes it run.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::error::Error;
 
-use parking_lot::Mutex;
-
-use crate::console::{Input, Screen};
+use crate::console::Input;
 
 /// Why an engine could not do what it was asked: a chain of causes for the log and the person.
 pub type EngineError = Box<dyn Error + Send + Sync>;
@@ -37,22 +35,7 @@ pub trait Engine: Send + 'static {
     fn press_power_button(&mut self);
 }
 
-/// What a person's console is connected to. It works in every state, without the driver.
-#[derive(Clone)]
-pub struct Console {
-    /// The display adapter's picture.
-    pub screen: Arc<Mutex<dyn Screen>>,
-    /// Where keys and pointer go.
-    pub input: Arc<dyn InputTarget>,
-}
-
-impl fmt::Debug for Console {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Console")
-    }
-}
-
-/// Takes what a person does.
+/// Takes what a person does. It works in every state, without the driver.
 pub trait InputTarget: Send + Sync {
     /// A key, the pointer, a button or the wheel. Gives back whether the guest's device has taken it: when its
     /// buffer is full, it is lost, as on real hardware.

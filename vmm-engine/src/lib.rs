@@ -7,6 +7,7 @@ pub mod debugcon;
 pub mod fw_cfg;
 pub mod layout;
 pub mod lpc;
+pub mod pc;
 pub mod pci;
 pub mod rtc;
 pub mod speaker;

@@ -47,7 +47,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 pub(super) fn type_text(given: &Given<'_>) -> Result<()> {
-    let keys = display::text::type_text(given.required("text")?)?;
+    let keys = display::typing::inputs(&display::typing::strokes(given.required("text")?)?);
     let (_, mut client) = connect(given, "type")?;
     client.ask(Request::Input(keys)).map(drop)
 }
@@ -55,7 +55,7 @@ pub(super) fn type_text(given: &Given<'_>) -> Result<()> {
 pub(super) fn key(given: &Given<'_>) -> Result<()> {
     let mut inputs = Vec::new();
     for chord in given.texts("keys") {
-        inputs.extend(display::text::press(chord)?);
+        inputs.extend(chord.parse::<display::chord::Chord>()?.inputs());
     }
     let (_, mut client) = connect(given, "key")?;
     client.ask(Request::Input(inputs)).map(drop)

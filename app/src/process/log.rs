@@ -20,11 +20,20 @@ pub(super) fn to_file(file: File, terminal: bool) {
     let _ = tracing_subscriber::registry().with(lines).with(warnings).try_init();
 }
 
-/// What the firmware says goes into the log.
-pub(super) struct FirmwareLines;
+/// What the firmware says goes into the log, up to this many lines a run: a guest can talk for ever.
+const FIRMWARE_LINES_MAX: u64 = 10_000;
 
-impl LineSink for FirmwareLines {
-    fn line(&mut self, text: &str) {
-        tracing::info!(target: "firmware", "{text}");
-    }
+/// Where the firmware's lines go.
+pub(super) fn firmware_lines() -> LineSink {
+    let mut count = 0;
+    Box::new(move |line| {
+        count += 1;
+        match count {
+            ..=FIRMWARE_LINES_MAX => tracing::info!(target: "firmware", "{line}"),
+            _ if count == FIRMWARE_LINES_MAX + 1 => {
+                tracing::warn!(target: "firmware", "says too much: the rest isn't logged")
+            }
+            _ => {}
+        }
+    })
 }

@@ -8,7 +8,7 @@ use machine::{
     console::{Input, TextScreen},
     control,
     driver::{Handle, Request},
-    engine::Console,
+    engine::InputTarget,
 };
 use parking_lot::Mutex;
 use vmm_engine::pc::{Parts, Pc};
@@ -22,7 +22,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(super) struct Machine {
     handle: Handle<Pc>,
     parts: Parts,
-    console: Console,
+    input: Arc<dyn InputTarget>,
     pump: Pump,
     serial: Arc<SerialLine>,
     /// What is in the drives, by the drive's id, to show to people.
@@ -30,10 +30,10 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>) -> Self {
-        let console = parts.console();
-        let pump = Pump::new(console.screen.clone());
-        Machine { handle, parts, console, pump, serial, discs: Mutex::default() }
+    pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>) -> io::Result<Self> {
+        let pump = Pump::spawn(parts.screen())?;
+        let input = parts.input();
+        Ok(Machine { handle, parts, input, pump, serial, discs: Mutex::default() })
     }
 
     pub(super) fn ask(&self, request: Request) -> Result<()> {
@@ -54,9 +54,7 @@ impl Machine {
     }
 
     pub(super) fn screenshot(&self) -> Result<Vec<u8>> {
-        let mut png = Vec::new();
-        display::png::write(&mut png, &self.pump.snapshot()).context("the picture can't be made into a PNG")?;
-        Ok(png)
+        display::picture::png(&self.pump.snapshot()).context("the picture can't be made into a PNG")
     }
 
     pub(super) fn text(&self) -> Option<TextScreen> {
@@ -65,7 +63,7 @@ impl Machine {
 
     /// Whether the guest has taken it.
     pub(super) fn input(&self, input: &Input) -> bool {
-        self.console.input.input(input)
+        self.input.input(input)
     }
 
     pub(super) fn attach_serial(&self, socket: UnixStream, first: &[u8]) -> io::Result<()> {
@@ -89,8 +87,9 @@ impl Machine {
 
     pub(super) fn statistics(&self) -> Result<control::Statistics> {
         let mut counters = self.handle.call(|pc| pc.counters())?;
-        counters.insert("screen.polls".into(), self.pump.polls());
-        counters.insert("screen.repaints".into(), self.pump.repaints());
+        let screen = self.pump.counters();
+        counters.insert("screen.polls".into(), screen.polls);
+        counters.insert("screen.repaints".into(), screen.repaints);
         Ok(control::Statistics(counters))
     }
 

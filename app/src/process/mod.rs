@@ -104,14 +104,18 @@ impl Run {
             drives,
             boot_order,
             serial: Box::new(serial::Port(serial.clone())),
-            debug: Box::new(log::FirmwareLines),
+            tones: Box::new(|_, _| ()),
+            debug: log::firmware_lines(),
         };
         let queue = Queue::new();
         let pc = Pc::new(options, queue.events())?;
         let parts = pc.parts();
         let driver = queue.drive(pc, false).context("the driver's thread")?;
         let handle = driver.handle();
-        let machine = Arc::new(Machine::new(handle.clone(), parts, serial));
+        let port = parts.clone();
+        serial.connect(move || port.serial_ready());
+        let machine = Machine::new(handle.clone(), parts, serial).context("the display's thread")?;
+        let machine = Arc::new(machine);
         listen_to_signals(handle)?;
         server::serve(listener, machine.clone()).context("the control socket's thread")?;
         Ok(Run { driver, machine, lock, socket: handover.socket_path.clone() })

@@ -9,11 +9,12 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::unix::net::UnixStream,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
+use vmm_engine::uart::SerialPort;
 
 /// Bytes that may wait.
 const QUEUE: usize = 64 * 1024;
@@ -26,13 +27,35 @@ struct State {
     attached: Vec<UnixStream>,
     /// The worker is writing what it took.
     busy: bool,
+    /// The port has more than there was room for.
+    starved: bool,
+    /// The port has room for input again.
+    receiver_ready: bool,
 }
+
+/// Tells the port that there is room for its output again.
+type Ready = Box<dyn Fn() + Send + Sync>;
 
 /// The line.
 #[derive(Default)]
 pub(crate) struct SerialLine {
     state: Mutex<State>,
     changed: Condvar,
+    ready: OnceLock<Ready>,
+}
+
+/// The line's end at the guest's port. The port's lock is held while it is called: it takes only the line's own.
+pub(crate) struct Port(pub(crate) Arc<SerialLine>);
+
+impl SerialPort for Port {
+    fn send(&mut self, bytes: &[u8]) -> usize {
+        self.0.offer(bytes)
+    }
+
+    fn receiver_ready(&mut self) {
+        self.0.state.lock().receiver_ready = true;
+        self.0.changed.notify_all();
+    }
 }
 
 impl SerialLine {
@@ -47,10 +70,16 @@ impl SerialLine {
         Ok(line)
     }
 
+    /// Says how to tell the port that there is room again. Once.
+    pub(crate) fn connect(&self, ready: impl Fn() + Send + Sync + 'static) {
+        let _ = self.ready.set(Box::new(ready));
+    }
+
     /// Takes as many of `bytes` as there is room for.
     pub(crate) fn offer(&self, bytes: &[u8]) -> usize {
         let mut state = self.state.lock();
         let count = bytes.len().min(QUEUE - state.waiting.len());
+        state.starved |= count < bytes.len();
         state.waiting.extend(&bytes[..count]);
         self.changed.notify_all();
         count
@@ -70,12 +99,12 @@ impl SerialLine {
         let output = socket.try_clone()?;
         output.set_write_timeout(Some(PATIENCE))?;
         self.state.lock().attached.push(output);
-        deliver(first, &receive);
+        self.deliver(first, &receive);
         let mut chunk = [0; 1024];
         loop {
             match socket.read(&mut chunk) {
                 Ok(0) => return Ok(()),
-                Ok(count) => deliver(&chunk[..count], &receive),
+                Ok(count) => self.deliver(&chunk[..count], &receive),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -96,8 +125,12 @@ impl SerialLine {
             self.changed.wait_while(&mut state, |state| state.waiting.is_empty());
             let bytes: Vec<u8> = std::mem::take(&mut state.waiting).into();
             state.busy = true;
+            let starved = std::mem::take(&mut state.starved);
             let mut attached = std::mem::take(&mut state.attached);
             drop(state);
+            if let Some(ready) = self.ready.get().filter(|_| starved) {
+                ready();
+            }
             if let Some(writer) = &mut file
                 && let Err(error) = writer.write_all(&bytes)
             {
@@ -108,16 +141,17 @@ impl SerialLine {
             self.state.lock().attached.append(&mut attached);
         }
     }
-}
 
-/// Hands `bytes` to the port as it has room. A guest that doesn't read its port lets them wait for as long as it likes,
-/// like a line with flow control.
-fn deliver(mut bytes: &[u8], receive: &impl Fn(&[u8]) -> usize) {
-    while !bytes.is_empty() {
-        let count = receive(bytes);
-        bytes = &bytes[count..];
-        if !bytes.is_empty() {
-            std::thread::sleep(Duration::from_millis(2));
+    /// Hands `bytes` to the port as it has room. A guest that doesn't read its port lets them wait for as long as it
+    /// likes, like a line with flow control.
+    fn deliver(&self, mut bytes: &[u8], receive: &impl Fn(&[u8]) -> usize) {
+        while !bytes.is_empty() {
+            self.state.lock().receiver_ready = false;
+            bytes = &bytes[receive(bytes)..];
+            if !bytes.is_empty() {
+                let mut state = self.state.lock();
+                self.changed.wait_while(&mut state, |state| !state.receiver_ready);
+            }
         }
     }
 }
@@ -137,10 +171,12 @@ mod tests {
         let (mut near, far) = UnixStream::pair().unwrap();
         near.set_read_timeout(Some(LIMIT)).unwrap();
         let (attached, input) = (line.clone(), Arc::new(Mutex::new(Vec::new())));
-        let sink = input.clone();
+        let (sink, mut port) = (input.clone(), Port(line.clone()));
         let reader = std::thread::spawn(move || {
+            let port = Mutex::new(&mut port);
             attached.attach(far, b"early ", |bytes| {
                 sink.lock().push(bytes[0]);
+                port.lock().receiver_ready();
                 1
             })
         });

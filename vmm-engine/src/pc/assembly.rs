@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hypervisor::{
-    MapAccess, MapError, Partition, PartitionError, PartitionOptions, StateError, VcpuError,
+    MapAccess, MapError, Partition, PartitionError, PartitionOptions, PitChannel, StateError, VcpuError,
     loader::KernelError,
     memory::{DeviceMemory, MemoryError},
     vcpu::Vcpus,
@@ -20,7 +20,7 @@ use storage::disk::Disk;
 use uuid::Uuid;
 
 use super::{
-    AHCI_SLOT, Boot, DirectKernel, HOST_BRIDGE_SLOT, LPC_SLOT, Parts, Pc, PcInput, PcScreen, VGA_SLOT,
+    AHCI_SLOT, Boot, DirectKernel, HOST_BRIDGE_SLOT, LPC_SLOT, Parts, Pc, VGA_SLOT,
     exits::Exits,
     firmware::{self, ConfigurationError, Settings},
     memory::{self, FirmwareError, Flash},
@@ -29,14 +29,14 @@ use crate::{
     acpi::{self, Tables, pirq_of},
     ahci::{Ahci, AhciConfig, AhciError, AhciWiring, Attachment, NoDiskEvents},
     bus::{Buses, SharedDevice, Taken},
-    debugcon::{self, Debugcon},
+    debugcon::{self, DebugConsole},
     fw_cfg::{self, FwCfg},
     i8042::{self, I8042},
     layout,
     lpc::{self, Lpc, PirqRouter, SleepRequest},
     pci::{self, HostBridge, MemoryMapper, PciRoot},
     rtc::{self, CmosConfig, Rtc},
-    speaker::{self, Speaker},
+    speaker::{self, PitChannel2, Speaker},
     uart::{self, Uart},
     vga::{self, Vga},
 };
@@ -61,8 +61,10 @@ pub struct Options {
     pub boot_order: Vec<usize>,
     /// Where the first serial port's output goes.
     pub serial: Box<dyn uart::SerialPort>,
+    /// Where the speaker's tones go.
+    pub tones: speaker::ToneSink,
     /// Where the firmware's debug output goes, a line each.
-    pub debug: Box<dyn debugcon::LineSink>,
+    pub debug: debugcon::LineSink,
 }
 
 /// Something that is connected to the AHCI controller.
@@ -154,7 +156,8 @@ impl Pc {
     /// # Errors
     /// [`AssemblyError`]; nothing is left then.
     pub fn new(options: Options, events: GuestEvents<Pc>) -> Result<Pc, AssemblyError> {
-        let Options { uuid, cpus, memory_bytes, firmware, video_rom, kernel, drives, boot_order, serial, debug } = options;
+        let Options { uuid, cpus, memory_bytes, firmware, video_rom, kernel, drives, boot_order, serial, tones, debug } =
+            options;
         if memory_bytes < memory::MEMORY_MIN {
             return Err(AssemblyError::Option(format!("{memory_bytes} bytes of memory are too few for a PC")));
         }
@@ -173,7 +176,8 @@ impl Pc {
             Arc::new(move || events.send(GuestEvent::Reset))
         };
 
-        let tables = Tables::new(&acpi::Config { cpus, serial_ports: vec![(uart::COM1.base, uart::COM1.irq as u8)] });
+        let com1 = &uart::COM[0];
+        let tables = Tables::new(&acpi::Config { cpus, serial_ports: vec![(com1.port, com1.irq as u8)] });
         let boot_ports: Vec<u8> = boot_order.iter().map(|&index| index as u8).collect();
         let contents =
             firmware::contents(&Settings { cpus, memory_bytes, uuid, boot_ports: &boot_ports, tables: &tables })?;
@@ -195,19 +199,26 @@ impl Pc {
         ));
         connect(&rtc_timer, &rtc, Rtc::timer_fired);
         let i8042 = shared(I8042::new(isa_line(i8042::KEYBOARD_IRQ), isa_line(i8042::MOUSE_IRQ), reset.clone()));
-        let serial = shared(Uart::new("com1", isa_line(uart::COM1.irq), serial));
-        let speaker = shared(Speaker::new(Box::new(Channel2(partition.clone())), clock.clone()));
+        let serial_timer = timers.timer();
+        let serial = shared(Uart::new(com1.name, serial, clock.clone(), serial_timer.clone(), isa_line(com1.irq)));
+        connect(&serial_timer, &serial, Uart::timer_fired);
+        serial.lock().set_connected(true);
+        let speaker = shared(Speaker::new(clock.clone(), Arc::new(Channel2(partition.clone())), tones));
         let fw_cfg = shared(FwCfg::new(contents, guest_memory.clone()));
-        let debugcon = shared(Debugcon::new(debug));
+        let debugcon = shared(DebugConsole::new(debug));
 
-        let vram = DeviceMemory::new("video-memory", vga::VRAM_LEN)?;
-        let vga = shared(Vga::new(vram.clone(), video_rom.unwrap_or_default(), clock.clone()));
+        let config = vga::Config { rom: video_rom.unwrap_or_default(), ..vga::Config::default() };
+        let vga = Vga::new(config, clock.clone())?;
+        let video_memory = vga.memory();
+        let vga = shared(vga);
         let pm_timer = timers.timer();
         let sleep = {
             let events = events.clone();
             Arc::new(move |request| match request {
                 SleepRequest::Off => events.send(GuestEvent::PowerOff),
-                SleepRequest::Unknown(kind) => tracing::warn!(kind, "the guest asks for a sleep state that isn't offered"),
+                SleepRequest::Unknown(kind) => {
+                    tracing::warn!(kind, "the guest asks for a sleep state that isn't offered")
+                }
             })
         };
         let lpc = shared(Lpc::new(lpc::Dependencies {
@@ -233,25 +244,31 @@ impl Pc {
 
         let host_bridge = shared(HostBridge::new());
         root.lock().insert(HOST_BRIDGE_SLOT, host_bridge.clone(), Vec::new());
-        root.lock().insert(VGA_SLOT, vga.clone(), vec![(vga::BAR_VRAM, vram)]);
+        root.lock().insert(VGA_SLOT, vga.clone(), vec![(vga::BAR_MEMORY, video_memory)]);
         root.lock().insert(LPC_SLOT, lpc.clone(), Vec::new());
         root.lock().insert(AHCI_SLOT, ahci.clone(), Vec::new());
 
         claim(&buses, &rtc, &[rtc::PORTS])?;
         claim(&buses, &i8042, &i8042::PORTS)?;
-        claim(&buses, &serial, &[(0, uart::COM1.base, uart::PORTS)])?;
+        claim(&buses, &serial, &[(uart::PORTS.0, com1.port, uart::PORTS.1)])?;
         claim(&buses, &speaker, &[speaker::PORTS])?;
         claim(&buses, &fw_cfg, &[fw_cfg::PORTS])?;
         claim(&buses, &debugcon, &debugcon::PORTS)?;
-        claim(&buses, &vga, &vga::PORTS)?;
+        claim(
+            &buses,
+            &vga,
+            &[
+                (vga::REGION_VGA_PORTS, vga::VGA_PORTS.0, vga::VGA_PORTS.1),
+                (vga::REGION_DISPI_PORTS, vga::DISPI_PORTS.0, vga::DISPI_PORTS.1),
+            ],
+        )?;
         claim(&buses, &lpc, &[(lpc::REGION_APM, 0xb2, 2)])?;
         claim(&buses, &root, &[(pci::REGION_PORTS, 0xcf8, 8)])?;
-        buses.claim_memory(layout::VIDEO_WINDOW, layout::VIDEO_WINDOW_LEN, vga::REGION_WINDOW, vga.clone())?;
+        buses.claim_memory(layout::VIDEO_WINDOW, layout::VIDEO_WINDOW_LEN, vga::REGION_LEGACY_MEMORY, vga.clone())?;
 
         let vcpus = Arc::new(Vcpus::new(&partition, Arc::new(Exits { buses: buses.clone(), events }))?);
         let video_window = partition.coalesce(layout::VIDEO_WINDOW, layout::VIDEO_WINDOW_LEN)?;
-        let screen = shared(PcScreen { vga: vga.clone(), vcpus: vcpus.clone() });
-        let parts = Parts { screen, input: Arc::new(PcInput(i8042.clone())), serial: serial.clone() };
+        let parts = Parts { vga: vga.clone(), vcpus: vcpus.clone(), i8042: i8042.clone(), serial: serial.clone() };
         let devices: Vec<SharedDevice> = vec![
             root.clone(),
             host_bridge,
@@ -259,7 +276,7 @@ impl Pc {
             rtc,
             i8042,
             serial,
-            speaker,
+            speaker.clone(),
             fw_cfg,
             debugcon,
             vga,
@@ -271,6 +288,7 @@ impl Pc {
             clock,
             devices,
             lpc,
+            speaker,
             root,
             drives,
             drive_ports,
@@ -325,5 +343,30 @@ impl LineTarget for IoApicPirqs {
     }
 }
 
+/// The timer chip's mode 3.
+const SQUARE_WAVE: u8 = 3;
+
 /// Channel 2 of the partition's timer chip, as the speaker sees it.
 struct Channel2(Partition);
+
+impl Channel2 {
+    fn read(&self) -> Option<PitChannel> {
+        self.0.pit_channel2().inspect_err(|error| tracing::warn!(%error, "the timer chip can't be read")).ok()
+    }
+}
+
+impl PitChannel2 for Channel2 {
+    fn output(&self) -> bool {
+        self.read().is_some_and(|channel| channel.output)
+    }
+
+    fn set_gate(&self, high: bool) {
+        if let Err(error) = self.0.set_pit_channel2_gate(high) {
+            tracing::warn!(%error, "the timer chip's gate can't be set");
+        }
+    }
+
+    fn square_wave_count(&self) -> Option<u32> {
+        self.read().filter(|channel| channel.mode == Some(SQUARE_WAVE)).map(|channel| channel.reload)
+    }
+}

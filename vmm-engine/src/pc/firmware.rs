@@ -61,10 +61,9 @@ fn script(tables: &acpi::Tables) -> Result<Vec<u8>, TableLoaderError> {
     let mut script = TableLoader::new();
     script.allocate(ACPI_RSDP, tables.rsdp.len() as u32, 16, Zone::FSegment)?;
     script.allocate(ACPI_TABLES, tables.block.len() as u32, 64, Zone::High)?;
-    for (file, pointers, checksums) in [
-        (ACPI_TABLES, &tables.pointers, &tables.checksums),
-        (ACPI_RSDP, &tables.rsdp_pointers, &tables.rsdp_checksums),
-    ] {
+    for (file, pointers, checksums) in
+        [(ACPI_TABLES, &tables.pointers, &tables.checksums), (ACPI_RSDP, &tables.rsdp_pointers, &tables.rsdp_checksums)]
+    {
         for pointer in pointers {
             script.add_pointer(file, pointer.at as u32, pointer.size, ACPI_TABLES)?;
         }

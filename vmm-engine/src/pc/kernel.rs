@@ -5,16 +5,12 @@ use std::{fs::File, sync::Arc};
 use hypervisor::{
     loader::{Boot, Entry, Initrd, Kernel, LoadError, Protocol},
     memory::GuestMemory,
+    vcpu::{LINUX64_GDT, LINUX64_TABLES},
 };
 use vm_memory::{Bytes, GuestAddress};
 
 use super::memory;
-use crate::{
-    acpi::Tables,
-    bus::Buses,
-    layout,
-    pci::Slot,
-};
+use crate::{acpi::Tables, bus::Buses, layout, pci::Slot};
 
 /// Where the root pointer is: in the area that every system searches (ACPI 6.4, section 5.2.5.1).
 const RSDP: u64 = 0xe_0000;
@@ -48,12 +44,7 @@ pub enum StartError {
 
 impl DirectKernel {
     /// Puts tables and kernel into memory and gives the kernel's entry.
-    pub(super) fn load(
-        &self,
-        guest: &GuestMemory,
-        memory_bytes: u64,
-        tables: &Tables,
-    ) -> Result<Entry, StartError> {
+    pub(super) fn load(&self, guest: &GuestMemory, memory_bytes: u64, tables: &Tables) -> Result<Entry, StartError> {
         let (block, rsdp) = tables.placed_at(TABLES as u32);
         if block.len() as u64 > layout::VIDEO_WINDOW - TABLES {
             return Err(StartError::Tables(block.len()));
@@ -63,7 +54,7 @@ impl DirectKernel {
         let boot = Boot {
             protocol: Protocol::Any,
             memory_map: &memory::kernel_map(memory_bytes),
-            avoid: &[hypervisor::vcpu::BOOT_TABLES],
+            avoid: &[LINUX64_GDT, LINUX64_TABLES].map(|(start, len)| start..start + len),
             command_line: &self.command_line,
             initrd: self.initrd.as_ref().map(Initrd::File),
             rsdp: Some(RSDP),

@@ -17,12 +17,11 @@ use hypervisor::{
     CoalescedRange, Mapping, Partition,
     loader::Entry,
     memory::GuestMemory,
-    vcpu::{StartState, Vcpus},
+    vcpu::{Exits, StartState, Vcpus},
 };
 use machine::{
-    component::Component,
     console::{Frame, Input, Rect, Screen, TextScreen},
-    engine::{Console, Engine, EngineError, InputTarget},
+    engine::{Engine, EngineError, InputTarget},
     time::{Clock, TimerQueue},
 };
 use parking_lot::Mutex;
@@ -40,8 +39,9 @@ use crate::{
     i8042::I8042,
     lpc::Lpc,
     pci::{PciRoot, Slot},
+    speaker::Speaker,
     uart::Uart,
-    vga::Vga,
+    vga::{Vga, VgaScreen},
 };
 
 const HOST_BRIDGE_SLOT: Slot = Slot { device: 0, function: 0 };
@@ -59,6 +59,7 @@ pub struct Pc {
     /// Every device, in the order in which they are started.
     devices: Vec<SharedDevice>,
     lpc: Arc<Mutex<Lpc>>,
+    speaker: Arc<Mutex<Speaker>>,
     root: Arc<Mutex<PciRoot>>,
     drives: AhciHandle,
     /// The AHCI port of each drive, by its id.
@@ -94,16 +95,28 @@ enum Boot {
 /// Parts of a PC that are used from outside, without the driver. Clones are the same parts.
 #[derive(Clone)]
 pub struct Parts {
-    screen: Arc<Mutex<PcScreen>>,
-    input: Arc<PcInput>,
+    vga: Arc<Mutex<Vga>>,
+    vcpus: Arc<Vcpus>,
+    i8042: Arc<Mutex<I8042>>,
     serial: Arc<Mutex<Uart>>,
 }
 
 impl Parts {
-    /// Screen, keyboard and pointer.
+    /// The display adapter's picture. It has one reader: what one has drawn, another doesn't hear of.
     #[must_use]
-    pub fn console(&self) -> Console {
-        Console { screen: self.screen.clone(), input: self.input.clone() }
+    pub fn screen(&self) -> Box<dyn Screen> {
+        Box::new(PcScreen { screen: VgaScreen::new(self.vga.clone()), vcpus: self.vcpus.clone() })
+    }
+
+    /// Where keys and pointer go.
+    #[must_use]
+    pub fn input(&self) -> Arc<dyn InputTarget> {
+        Arc::new(PcInput(self.i8042.clone()))
+    }
+
+    /// There is room again where the first serial port's output goes.
+    pub fn serial_ready(&self) {
+        self.serial.lock().output_ready();
     }
 
     /// Gives bytes to the first serial port, as they arrive from its line. Gives back how many it had room for.
@@ -147,12 +160,12 @@ impl Pc {
         self.drive_ports.get(drive).copied().ok_or_else(|| DriveError::None(drive.to_owned()))
     }
 
-    /// What has happened since the start, by name: `"vcpu0.exits-port-read"`, `"disk0.read-bytes"` and so on.
+    /// What has happened since the start, by name: `"vcpu0.port-reads"`, `"disk0.read-bytes"` and so on.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters = BTreeMap::new();
         for (vcpu, exits) in self.vcpus.exits().iter().enumerate() {
-            counters.extend(exits.named().map(|(kind, count)| (format!("vcpu{vcpu}.exits-{kind}"), count)));
+            counters.extend(named(exits).map(|(kind, count)| (format!("vcpu{vcpu}.{kind}"), count)));
         }
         for (id, &port) in &self.drive_ports {
             let Some(stats) = self.drives.stats(port) else { continue };
@@ -168,6 +181,7 @@ impl Pc {
                 counters.insert(format!("{id}.{name}"), value);
             }
         }
+        counters.insert("speaker.tone-changes".into(), self.speaker.lock().tone_changes());
         counters
     }
 
@@ -189,6 +203,20 @@ impl Pc {
         };
         Ok(self.vcpus.reset(start)?)
     }
+}
+
+fn named(exits: &Exits) -> impl Iterator<Item = (&'static str, u64)> {
+    [
+        ("port-reads", exits.port_reads),
+        ("port-writes", exits.port_writes),
+        ("mmio-reads", exits.mmio_reads),
+        ("mmio-writes", exits.mmio_writes),
+        ("coalesced-writes", exits.coalesced),
+        ("refused-msrs", exits.msrs),
+        ("interrupted", exits.interrupted),
+        ("other-exits", exits.other),
+    ]
+    .into_iter()
 }
 
 impl Engine for Pc {
@@ -223,19 +251,19 @@ impl Engine for Pc {
 
 /// The display adapter's picture, with what has gathered for it.
 struct PcScreen {
-    vga: Arc<Mutex<Vga>>,
+    screen: VgaScreen,
     vcpus: Arc<Vcpus>,
 }
 
 impl Screen for PcScreen {
     fn draw(&mut self, frame: &mut Frame, all: bool) -> Vec<Rect> {
         self.vcpus.drain_coalesced();
-        self.vga.lock().draw(frame, all)
+        self.screen.draw(frame, all)
     }
 
     fn text(&self) -> Option<TextScreen> {
         self.vcpus.drain_coalesced();
-        self.vga.lock().text()
+        self.screen.text()
     }
 }
 
