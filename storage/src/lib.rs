@@ -1,3 +1,4 @@
 //! What is on disk: images, the machine library.
 
 pub mod disk;
+pub mod library;
