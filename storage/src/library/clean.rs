@@ -43,9 +43,7 @@ impl Library {
             if name.starts_with(DRAFT) {
                 work.push(Remains::Draft(path));
             } else if !name.starts_with('.') {
-                let files = [change::TEMPORARY, RUN_TEMPORARY].map(|file| path.join(file));
-                let left = files.into_iter().filter(|file| file.symlink_metadata().is_ok());
-                work.extend(left.map(|file| Remains::Temporary { machine: path.clone(), file }));
+                work.extend(temporaries(path));
             }
         }
         for path in entries(&self.trash_dir()) {
@@ -55,6 +53,8 @@ impl Library {
                 work.push(Remains::Condemned(path));
             } else if deleted.is_some_and(|deleted| now.since(deleted) > TRASH_KEEPS) {
                 work.push(Remains::Expired(path));
+            } else {
+                work.extend(temporaries(path));
             }
         }
         work
@@ -110,6 +110,13 @@ fn dead(folder: &Path) -> Option<Option<MachineLock>> {
             None
         }
     }
+}
+
+/// What a change to the machine left.
+fn temporaries(machine: PathBuf) -> impl Iterator<Item = Remains> {
+    let files = [change::TEMPORARY, RUN_TEMPORARY].map(|file| machine.join(file));
+    let left = files.into_iter().filter(|file| file.symlink_metadata().is_ok());
+    left.map(move |file| Remains::Temporary { machine: machine.clone(), file })
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

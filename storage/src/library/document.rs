@@ -7,23 +7,24 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Tab
 
 /// `text`, which says `old`, changed so that it says `new`.
 pub(super) fn rewrite(text: &str, old: &Definition, new: &Definition) -> String {
-    let rewritten = merge(text, old, new);
-    match rewritten.as_deref().map(Definition::parse) {
-        Some(Ok(definition)) if definition == *new => rewritten.unwrap_or_default(),
+    merge(text, old, new).unwrap_or_else(|| {
         // Rather lose a comment than a setting.
-        _ => {
-            tracing::warn!(name = %new.name, "the definition is written anew, without the comments in it");
-            new.to_toml()
-        }
-    }
+        tracing::warn!(name = %new.name, "the definition is written anew, without the comments in it");
+        new.to_toml()
+    })
 }
 
+/// `None` when the file said something else, so that changing it doesn't lead to `new`.
 pub(super) fn merge(text: &str, old: &Definition, new: &Definition) -> Option<String> {
     let mut document: DocumentMut = text.parse().ok()?;
-    let (old, new) = (Values::try_from(old).ok()?, Values::try_from(new).ok()?);
-    merge_table(document.as_table_mut(), &old, &new);
-    number(document.as_table_mut(), &mut 0);
-    Some(document.to_string())
+    let (old, values) = (Values::try_from(old).ok()?, Values::try_from(new).ok()?);
+    merge_table(document.as_table_mut(), &old, &values);
+    // The tables' order in the file is the person's, unless it contradicts the new one.
+    let mut in_tree_order = document.clone();
+    place_new(document.as_table_mut(), &mut 0);
+    place_all(in_tree_order.as_table_mut(), &mut 0);
+    let results = [document.to_string(), in_tree_order.to_string()];
+    results.into_iter().find(|result| Definition::parse(result).is_ok_and(|definition| definition == *new))
 }
 
 /// Changes in `table` what differs between `old` and `new`.
@@ -125,23 +126,34 @@ fn inline(value: &Value) -> Item {
     Item::Value(value_of(value))
 }
 
-/// Tables are written in the order of their positions, and new ones have none: number all in the order in which they
-/// stand in the tree.
-fn number(table: &mut Table, next: &mut isize) {
+/// Room for new tables between two of the file.
+const SPACE: isize = 1 << 20;
+
+/// Tables are written in the order of their positions, and new ones have none: puts each behind the one before it in the
+/// tree.
+fn place_new(table: &mut Table, last: &mut isize) {
+    each_table(table, &mut |table| {
+        let position = table.position().map_or(*last + 1, |position| position * SPACE);
+        table.set_position(position);
+        *last = position;
+        place_new(table, last);
+    });
+}
+
+/// Puts all tables into the order of the tree.
+fn place_all(table: &mut Table, last: &mut isize) {
+    each_table(table, &mut |table| {
+        *last += 1;
+        table.set_position(*last);
+        place_all(table, last);
+    });
+}
+
+fn each_table(table: &mut Table, place: &mut dyn FnMut(&mut Table)) {
     for (_, item) in table.iter_mut() {
         match item {
-            Item::Table(table) => {
-                *next += 1;
-                table.set_position(*next);
-                number(table, next);
-            }
-            Item::ArrayOfTables(tables) => {
-                for table in tables.iter_mut() {
-                    *next += 1;
-                    table.set_position(*next);
-                    number(table, next);
-                }
-            }
+            Item::Table(table) => place(table),
+            Item::ArrayOfTables(tables) => tables.iter_mut().for_each(&mut *place),
             _ => {}
         }
     }

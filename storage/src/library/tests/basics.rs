@@ -162,22 +162,16 @@ fn a_renamed_machine_gets_another_folder_and_keeps_its_disks() {
 #[test]
 fn a_folder_that_is_in_the_way_is_left_alone() {
     let (_dir, library) = library();
-    let taken = library.root().join("machines/Mint~1");
-    std::fs::create_dir(&taken).unwrap();
-    let first = create(&library, "Mint").unwrap();
-    // Another file system might take the two for one.
-    std::fs::rename(first.folder(), library.root().join("machines/mint")).unwrap();
-    std::fs::create_dir(library.root().join("machines/Other")).unwrap();
-    let first = library.find("Mint").unwrap();
-    assert_eq!(error(library.rename(&first, name("Other"))), error(create(&library, "Other")));
-    std::fs::rename(library.root().join("machines/Other"), library.root().join("machines/New")).unwrap();
-    let definition =
-        std::fs::read_to_string(first.folder().join(DEFINITION)).unwrap().replace("\"Mint\"", "\"Something\"");
-    let definition = definition.replace(&first.uuid().to_string(), &Uuid::new_v4().to_string());
-    std::fs::write(library.root().join("machines/New").join(DEFINITION), definition).unwrap();
-    let renamed = library.rename(&first, name("New")).unwrap();
+    // On a file system that ignores case it would be in the way of "mint".
+    let taken = create(&library, "Mint").unwrap();
+    std::fs::rename(taken.folder(), library.root().join("machines/mint")).unwrap();
+    let made = create(&library, "mint").unwrap();
+    assert_eq!(made.folder(), library.root().join("machines/mint~1"));
+    let other = create(&library, "Other").unwrap();
+    std::fs::rename(other.folder(), library.root().join("machines/New")).unwrap();
+    let renamed = library.rename(&made, name("New")).unwrap();
     assert_eq!(renamed.folder(), library.root().join("machines/New~1"));
-    assert_eq!(machines(&library), ["Mint", "New", "Something"]);
+    assert_eq!(machines(&library), ["Mint", "New", "Other"]);
 }
 
 #[test]
