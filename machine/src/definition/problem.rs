@@ -42,6 +42,15 @@ impl DefinitionError {
         DefinitionError { problems }
     }
 
+    /// The same, about a definition that has no file.
+    #[must_use]
+    pub fn without_lines(mut self) -> Self {
+        for problem in &mut self.problems {
+            problem.line = None;
+        }
+        self
+    }
+
     /// Every problem, in the order of the lines.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
