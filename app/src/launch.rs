@@ -1,5 +1,7 @@
 //! Starting a machine: everything that its process needs is opened here, by name, and handed over.
 
+use std::time::SystemTime;
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
@@ -10,7 +12,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use machine::{definition::Disk, timestamp::Timestamp};
-use storage::library::{Library, Machine, RunRecord};
+use storage::{
+    image,
+    library::{Library, Machine, RunRecord},
+};
 
 use crate::{
     firmware,
@@ -38,7 +43,7 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
         let chain = open_chain(&machine, disk, &mut files)?;
         handover.disks.insert(disk.id.clone(), chain);
         if disk.throw_away_writes {
-            let scratch = scratch_file(machine.folder())
+            let scratch = image::scratch_file(machine.folder())
                 .with_context(|| format!("no room for what is written to the disk '{}' for a while", disk.id))?;
             handover.scratch.insert(disk.id.clone(), files.add(scratch));
         }
@@ -64,7 +69,7 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
             File::create(&path).with_context(|| format!("can't write the serial port's file {}", path.display()))?;
         handover.serial = Some(files.add(file));
     }
-    let now = Timestamp::now();
+    let now = Timestamp::from(SystemTime::now());
     let (log, log_path) = machine.new_log(now)?;
     handover.log = files.add(log);
     let socket = library.socket_path(definition.uuid)?;
@@ -112,7 +117,7 @@ fn open_chain(machine: &Machine, disk: &Disk, files: &mut Files) -> Result<Vec<I
         let read_only = !top || image.read_only || disk.throw_away_writes;
         let file = open(&machine.resolve(&image.file), !read_only)
             .with_context(|| format!("the disk '{}' can't be used", disk.id))?;
-        chain.push(ImageFile { file: files.add(file), format: image.format.into(), read_only });
+        chain.push(ImageFile { file: files.add(file), format: image.format, read_only });
     }
     Ok(chain)
 }
@@ -145,13 +150,6 @@ pub(crate) fn open(path: &Path, write: bool) -> Result<File> {
         bail!("{shown} is neither a file nor a disk");
     }
     Ok(file)
-}
-
-/// A file without a name, that is gone when the last process that has it ends.
-fn scratch_file(folder: &Path) -> Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 /// Listens at `path`. What an earlier process left there is removed: the machine's lock is ours.

@@ -37,7 +37,7 @@ mod problem;
 mod tests;
 mod validate;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::{
@@ -158,7 +158,7 @@ pub enum Bus {
 }
 
 /// The form of a disk image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageFormat {
     /// The disk's bytes, one after the other.

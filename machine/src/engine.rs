@@ -37,9 +37,12 @@ pub trait Engine: Send + 'static {
 
 /// Takes what a person does. It works in every state, without the driver.
 pub trait InputTarget: Send + Sync {
-    /// A key, the pointer, a button or the wheel. Gives back whether the guest's device has taken it: when its
-    /// buffer is full, it is lost, as on real hardware.
-    fn input(&self, input: &Input) -> bool;
+    /// A key, the pointer, a button or the wheel. When the guest's device has no room for it, it is lost, as on real
+    /// hardware.
+    fn input(&self, input: &Input);
+
+    /// Whether the guest has taken every key until now: time for the next, for a program that types.
+    fn is_taken(&self) -> bool;
 }
 
 /// What a guest, or the host below it, makes happen.

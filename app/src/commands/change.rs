@@ -1,5 +1,7 @@
 //! Making machines and changing what they are made of.
 
+use std::time::SystemTime;
+
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -8,13 +10,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use machine::{
-    definition::{Bus, CdDrive, Definition, Disk, FilePath, Image, Kernel, Serial},
+    definition::{Bus, CdDrive, Definition, Disk, FilePath, Image, ImageFormat, Kernel, Serial},
     name::Name,
     size::Size,
-    timestamp::Timestamp,
 };
 use storage::{
-    image::{self, Format},
+    image::{self, NewImage},
     library::{Draft, Library, Owner},
 };
 use uuid::Uuid;
@@ -30,7 +31,7 @@ pub(super) fn create(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let draft = library.draft(&name)?;
     let mut definition = Definition::new(name, draft.uuid());
-    definition.created = Some(Timestamp::now());
+    definition.created = Some(SystemTime::now().into());
     definition.memory = size(given.required("memory")?)?;
     definition.cpus = given.number("cpus").unwrap_or(definition.cpus);
     for text in given.texts("disk") {
@@ -68,12 +69,22 @@ fn add_disk(definition: &Definition, text: &str, folder: &Path) -> Result<Disk> 
         Ok(_) if throw_away_writes => bail!("',snapshot' is for image files: a new disk has nothing to keep"),
         Ok(size) => {
             let path = folder.join(format!("{id}-{}.qcow2", &uuid.simple().to_string()[..8]));
-            image::create(&path, size.as_bytes()).with_context(|| format!("can't make a disk of {size}"))?;
-            Image { uuid, file: FilePath::new(&path)?, format: Format::Qcow2.into(), read_only: false }
+            make_image(&path, size).with_context(|| format!("can't make a disk of {size}"))?;
+            Image { uuid, file: FilePath::new(&path)?, format: ImageFormat::Qcow2, read_only: false }
         }
         Err(_) => existing_image(text, uuid, throw_away_writes)?,
     };
     Ok(Disk { id, bus: Bus::Ahci, serial: None, throw_away_writes, images: vec![image] })
+}
+
+/// Makes an empty image; nothing is left if that fails.
+fn make_image(path: &Path, size: Size) -> Result<()> {
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    let made = image::create_qcow2(&file, &NewImage::new(size.as_bytes()));
+    if made.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(made?)
 }
 
 /// An image file that is there. It is looked at, so that what can't be used is said now and not at the start.
@@ -83,9 +94,11 @@ fn existing_image(text: &str, uuid: Uuid, throw_away_writes: bool) -> Result<Ima
         bail!("'{text}' is neither a size (such as 20G) nor a file that is there");
     }
     let file = launch::open(&path, !throw_away_writes)?;
-    let format = image::detect(&file).with_context(|| format!("'{text}' can't be used as a disk"))?;
-    image::check(&file, format).with_context(|| format!("'{text}' can't be used as a disk"))?;
-    Ok(Image { uuid, file: FilePath::new(&path)?, format: format.into(), read_only: false })
+    let found = image::info(&file).with_context(|| format!("'{text}' can't be used as a disk"))?;
+    if let Some(backing) = found.backing {
+        bail!("'{text}' holds only the changes to another image ({}), which would be missing", backing.name);
+    }
+    Ok(Image { uuid, file: FilePath::new(&path)?, format: found.format, read_only: false })
 }
 
 /// The path of a disc that can be used.
@@ -191,7 +204,7 @@ pub(super) fn edit(given: &Given<'_>) -> Result<()> {
     if let Some(notes) = given.text("notes") {
         notes.clone_into(&mut definition.notes);
     }
-    library.update(&machine, Owner::Stopped(&lock), |old| *old = definition)?;
+    library.update(&machine, Owner::Me(&lock), |old| *old = definition)?;
     made.keep();
     Ok(())
 }
@@ -255,7 +268,7 @@ pub(super) fn delete(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let listed = library.find_any(given.required("name")?)?;
     let name = listed.name().to_owned();
-    library.delete(&listed, Timestamp::now())?;
+    library.delete(&listed, SystemTime::now().into())?;
     output::line(format_args!("'{name}' is in the trash for 30 days: `tandem undelete` brings it back"))
 }
 

@@ -7,7 +7,7 @@ use machine::{
     control::Request,
     definition::{Definition, FilePath},
 };
-use storage::library::{Library, Machine};
+use storage::library::{Library, Machine, Owner};
 
 use super::{change::disc_path, library, look, machine, power::is_at_rest, refuse_unless_allowed};
 use crate::{arguments::Given, launch};
@@ -57,7 +57,7 @@ fn drive(machine: &Machine, given: &Given<'_>) -> Result<String> {
 
 /// Writes down what is in the drive, for the next start.
 fn remember(library: &Library, machine: &Machine, drive: &str, disc: Option<FilePath>) -> Result<()> {
-    library.update_discs(machine, |definition| {
+    library.update(machine, Owner::Whoever, |definition| {
         if let Some(drive) = definition.cdroms.iter_mut().find(|candidate| candidate.id == drive) {
             drive.file = disc;
         }

@@ -1,5 +1,7 @@
 //! The commands: one function for each action, by its id.
 
+use std::time::SystemTime;
+
 mod change;
 mod console;
 mod media;
@@ -10,7 +12,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
-use machine::{actions::Action, control, state::State, timestamp::Timestamp};
+use machine::{actions::Action, control, state::State};
 use storage::library::{Library, Listed, Machine, Presence};
 
 use crate::{arguments::Given, client::Client};
@@ -56,7 +58,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode> {
 
 /// This account's library.
 fn library() -> Result<Library> {
-    Ok(Library::open(&Library::default_root()?, Timestamp::now())?)
+    Ok(Library::open(&Library::default_root()?, SystemTime::now().into())?)
 }
 
 /// The machine that the command is about.

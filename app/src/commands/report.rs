@@ -125,7 +125,7 @@ fn list_trash(library: &Library, json: bool) -> Result<()> {
     #[derive(Serialize)]
     struct TrashRow {
         name: String,
-        deleted: Timestamp,
+        deleted: Option<Timestamp>,
     }
     let rows = library
         .trash()?
@@ -138,7 +138,10 @@ fn list_trash(library: &Library, json: bool) -> Result<()> {
     if rows.is_empty() {
         return output::line("The trash is empty");
     }
-    let cells: Vec<_> = rows.iter().map(|row| vec![row.name.clone(), row.deleted.to_string()]).collect();
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| vec![row.name.clone(), row.deleted.map(|deleted| deleted.to_string()).unwrap_or_default()])
+        .collect();
     output::line(output::table(&cells))
 }
 

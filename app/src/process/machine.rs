@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs::File, io, os::unix::net::UnixStream, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use display::pump::Pump;
 use machine::{
     console::{Input, TextScreen},
@@ -61,9 +61,13 @@ impl Machine {
         self.pump.text()
     }
 
-    /// Whether the guest has taken it.
-    pub(super) fn input(&self, input: &Input) -> bool {
-        self.input.input(input)
+    pub(super) fn input(&self, input: &Input) {
+        self.input.input(input);
+    }
+
+    /// Whether the guest has taken every key until now.
+    pub(super) fn input_is_taken(&self) -> bool {
+        self.input.is_taken()
     }
 
     pub(super) fn attach_serial(&self, socket: UnixStream, first: &[u8]) -> io::Result<()> {

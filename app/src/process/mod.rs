@@ -11,11 +11,15 @@ use std::{
     fs::File,
     io::{Read, Write},
     os::{fd::OwnedFd, unix::net::UnixListener},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
 };
 
-use ::machine::driver::{End, Handle, Queue, Request};
+use ::machine::{
+    definition::Definition,
+    driver::{Driver, End, Handle, Queue, Request},
+};
 use anyhow::{Context, Result};
 use hypervisor::loader::Kernel;
 use signal_hook::{consts, iterator::Signals};
@@ -27,6 +31,7 @@ use self::{
     machine::Machine,
     serial::SerialLine,
 };
+use crate::output;
 
 /// How a run's end is told to whoever waits for the process.
 fn exit_code(end: &End) -> ExitCode {
@@ -44,7 +49,11 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return refuse(false, &error),
     };
     let detached = handover.detached;
-    match Run::begin(&handover, &definition, &mut files) {
+    let ownership = match Ownership::take(&handover, &definition, &mut files) {
+        Ok(ownership) => ownership,
+        Err(error) => return refuse(detached, &error),
+    };
+    let code = match Run::begin(&handover, &definition, &mut files) {
         Ok(run) => {
             if detached && let Err(error) = report_started() {
                 tracing::warn!(%error, "nobody heard that the machine has started");
@@ -52,15 +61,44 @@ pub(crate) fn main() -> ExitCode {
             run.finish()
         }
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", output::sentence(&error));
             refuse(detached, &error)
+        }
+    };
+    ownership.give_back();
+    code
+}
+
+/// What says to others that this process runs the machine.
+struct Ownership {
+    lock: MachineLock,
+    socket: PathBuf,
+}
+
+impl Ownership {
+    fn take(handover: &Handover, definition: &Definition, files: &mut Received) -> Result<Self> {
+        log::to_file(files.take(handover.log)?, !handover.detached);
+        let lock = files.take(handover.lock)?.into();
+        let lock = MachineLock::from_fd(lock, &handover.folder, definition.name.as_str())?;
+        Ok(Ownership { lock, socket: handover.socket_path.clone() })
+    }
+
+    /// The run is over, as it should. The socket goes first: whoever finds the lock free finds no socket.
+    fn give_back(self) {
+        let _ = std::fs::remove_file(&self.socket);
+        if let Err(error) = self.lock.end_run() {
+            tracing::warn!(%error, "the record of this run stays");
         }
     }
 }
 
 /// The machine can't run: says why to whoever waits, in one line.
 fn refuse(detached: bool, error: &anyhow::Error) -> ExitCode {
-    crate::say_error(error, detached);
+    if detached {
+        let _ = output::line(output::sentence(error));
+    } else {
+        output::error(error);
+    }
     ExitCode::FAILURE
 }
 
@@ -74,16 +112,12 @@ fn report_started() -> Result<()> {
 }
 
 struct Run {
-    driver: ::machine::driver::Driver<Pc>,
+    driver: Driver<Pc>,
     machine: Arc<Machine>,
-    lock: MachineLock,
-    socket: std::path::PathBuf,
 }
 
 impl Run {
-    fn begin(handover: &Handover, definition: &::machine::definition::Definition, files: &mut Received) -> Result<Run> {
-        log::to_file(files.take(handover.log)?, !handover.detached);
-        let lock = MachineLock::from_fd(files.take(handover.lock)?.into(), &handover.folder, definition.name.as_str())?;
+    fn begin(handover: &Handover, definition: &Definition, files: &mut Received) -> Result<Run> {
         let listener = UnixListener::from(OwnedFd::from(files.take(handover.socket)?));
         tracing::info!(name = definition.name.as_str(), version = env!("CARGO_PKG_VERSION"), "the machine starts");
         let serial = SerialLine::new(files.take_if(handover.serial)?).context("the serial port's thread")?;
@@ -118,7 +152,7 @@ impl Run {
         let machine = Arc::new(machine);
         listen_to_signals(handle)?;
         server::serve(listener, machine.clone()).context("the control socket's thread")?;
-        Ok(Run { driver, machine, lock, socket: handover.socket_path.clone() })
+        Ok(Run { driver, machine })
     }
 
     fn finish(self) -> ExitCode {
@@ -128,11 +162,6 @@ impl Run {
             End::Failed(reason) => tracing::error!("the machine has failed: {reason}"),
             end => tracing::info!(?end, "the machine is off"),
         }
-        // In this order: whoever sees the socket gone sees the machine off as soon as the lock is free.
-        let _ = std::fs::remove_file(&self.socket);
-        if let Err(error) = self.lock.end_run() {
-            tracing::warn!(%error, "the record of this run stays");
-        }
         exit_code(&end)
     }
 }
@@ -141,15 +170,11 @@ fn read(mut file: File) -> std::io::Result<Vec<u8>> {
     /// Firmware is at most a few MiB.
     const LIMIT: u64 = 16 << 20;
     let mut bytes = Vec::new();
-    file.by_ref().take(LIMIT).read_to_end(&mut bytes)?;
+    Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn direct_kernel(
-    definition: &::machine::definition::Definition,
-    handover: &Handover,
-    files: &mut Received,
-) -> Result<Option<DirectKernel>> {
+fn direct_kernel(definition: &Definition, handover: &Handover, files: &mut Received) -> Result<Option<DirectKernel>> {
     let Some(file) = files.take_if(handover.kernel)? else { return Ok(None) };
     let kernel = Kernel::read(file).context("the kernel can't be used")?;
     let command_line = definition.kernel.as_ref().map(|kernel| kernel.cmdline.clone()).unwrap_or_default();

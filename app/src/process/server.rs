@@ -162,13 +162,14 @@ impl Connection {
         }
     }
 
-    /// Does what a person does at the console: waits until the guest has room for it, and then as long as a person.
+    /// Does what a person does at the console: waits until the guest has taken it, and then as long as a person.
     fn input(&self, input: &Input) -> Result<()> {
+        self.machine.input(input);
         let deadline = Instant::now() + INPUT_PATIENCE;
-        while !self.machine.input(input) {
+        while !self.machine.input_is_taken() {
             if Instant::now() > deadline {
                 let seconds = INPUT_PATIENCE.as_secs();
-                anyhow::bail!("the guest did not take the input in {seconds} s; what came before it was delivered");
+                anyhow::bail!("the guest did not take a key in {seconds} s; those before it were delivered");
             }
             std::thread::sleep(KEY_PACE / 4);
         }

@@ -51,8 +51,9 @@ pub fn check_disc(file: &File) -> Result<(), ImageError> {
             .rev()
             .fold(0, |value, &byte| value << 8 | u64::from(byte))
     };
-    let expected = number(SPACE_SIZE, 4) * number(BLOCK_SIZE, 2);
-    if host.len() + RUN_OUT < expected {
+    // Cut off within the descriptor itself, or not.
+    let expected = (number(SPACE_SIZE, 4) * number(BLOCK_SIZE, 2)).max(DESCRIPTOR + SECTOR);
+    if host.len() < DESCRIPTOR + SECTOR || host.len() + RUN_OUT < expected {
         return Err(ImageError::Truncated { name, len: host.len(), expected });
     }
     Ok(())

@@ -32,19 +32,12 @@ use raw::Raw;
 pub use detect::detect;
 pub use disc::check_disc;
 pub use error::ImageError;
+/// How a disk is stored.
+pub use machine::definition::ImageFormat as Format;
 pub use qcow2::{BackingName, NewImage};
 
 /// Longest chain: more would only be slow.
 const MAX_LAYERS: usize = 200;
-
-/// How a disk is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The disk's bytes as they are.
-    Raw,
-    /// QEMU's format, version 2 or 3.
-    Qcow2,
-}
 
 /// An image of a chain.
 #[derive(Debug)]

@@ -17,8 +17,10 @@ pub(super) const TEMPORARY: &str = ".machine.toml.new";
 pub enum Owner<'a> {
     /// Nobody's: it must be at rest, and anything may be changed.
     Nobody,
-    /// The caller's, which runs it: only the discs in its drives may be changed.
+    /// The caller's, who doesn't run it: anything may be changed.
     Me(&'a MachineLock),
+    /// That of the process that runs it, whoever that is: only the discs in its drives may be changed.
+    Whoever,
 }
 
 impl Library {
@@ -82,10 +84,12 @@ impl Library {
         }
         let _lock = match owner {
             Owner::Nobody => Some(MachineLock::take(folder, old.name())?),
-            Owner::Me(lock) => {
+            Owner::Me(lock) if lock.folder() == folder => None,
+            Owner::Me(_) => return Err(LibraryError::Running { name: name() }),
+            Owner::Whoever => {
                 let only_discs =
                     matches!(old, Listed::Machine(machine) if only_discs_differ(&machine.definition, &definition));
-                if lock.folder() != folder || !only_discs {
+                if !only_discs {
                     return Err(LibraryError::OnlyDiscs { name: name() });
                 }
                 None

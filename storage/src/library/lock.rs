@@ -166,12 +166,12 @@ impl MachineLock {
         }
     }
 
-    /// The lock of `machine` that a parent process handed over as `fd`.
+    /// The lock of the machine called `name` in `folder`, that whoever opened its files handed over as `fd`.
     ///
     /// # Errors
     /// When `fd` is another file, or the lock is somebody else's.
-    pub fn from_fd(fd: OwnedFd, machine: &Machine) -> Result<Self, LibraryError> {
-        let path = machine.folder.join(LOCK);
+    pub fn from_fd(fd: OwnedFd, folder: &Path, name: &str) -> Result<Self, LibraryError> {
+        let path = folder.join(LOCK);
         let file = File::from(fd);
         let [given, expected] = [file.metadata(), path.metadata()];
         let (given, expected) = (given.doing("look at the lock", &path)?, expected.doing("look at the lock", &path)?);
@@ -180,8 +180,8 @@ impl MachineLock {
             return Err(LibraryError::host("take over the lock", &path, wrong));
         }
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(MachineLock { file, folder: machine.folder.clone() }),
-            Err(Errno::WOULDBLOCK) => Err(LibraryError::Running { name: machine.name().to_string() }),
+            Ok(()) => Ok(MachineLock { file, folder: folder.to_owned() }),
+            Err(Errno::WOULDBLOCK) => Err(LibraryError::Running { name: name.to_owned() }),
             Err(error) => Err(LibraryError::host("take over the lock", &path, error)),
         }
     }

@@ -4,7 +4,10 @@ use uuid::Uuid;
 
 use crate::{
     acpi,
-    fw_cfg::{Contents, ContentsError, TableLoader, TableLoaderError, Zone, boot_order, e820, key, table_loader},
+    fw_cfg::{
+        Contents, ContentsError, boot_order, e820, key,
+        table_loader::{self, TableLoader, TableLoaderError, Zone},
+    },
     layout,
 };
 

@@ -127,7 +127,9 @@ impl Vga {
         };
         let space = ConfigSpace::new(&identity)
             .with_bar(BAR_MEMORY, BarKind::Memory { prefetchable: true }, bytes)
-            .with_bar(BAR_REGISTERS, BarKind::Memory { prefetchable: false }, 0x1000);
+            .with_bar(BAR_REGISTERS, BarKind::Memory { prefetchable: false }, 0x1000)
+            // The VGA's own ports are at fixed addresses. Firmware looks for an adapter with this bit set.
+            .with_registers(0x04, &[0], &[1]);
         let rom_len = config.rom.len().next_power_of_two().max(2048);
         let space = match u32::try_from(rom_len) {
             Ok(len) if !config.rom.is_empty() && len <= 16 << 20 => space.with_rom(len),

@@ -102,7 +102,7 @@ fn looking_at_a_machine_never_keeps_anybody_from_owning_it() {
 }
 
 #[test]
-fn the_owner_may_change_discs_and_nothing_else() {
+fn of_a_machine_that_runs_discs_may_be_changed_and_nothing_else() {
     let (_dir, library) = library();
     let machine = create(&library, "Mint").unwrap();
     library
@@ -110,20 +110,31 @@ fn the_owner_may_change_discs_and_nothing_else() {
             definition.cdroms.push(CdDrive { id: "cd0".into(), file: None });
         })
         .unwrap();
+    let (machine, _lock) = library.lock("Mint").unwrap();
+    let disc = FilePath::new("/x.iso").unwrap();
+    let insert = |definition: &mut Definition| definition.cdroms[0].file = Some(disc.clone());
+    let nobody = library.update(&machine, Owner::Nobody, insert);
+    assert!(matches!(nobody, Err(LibraryError::Running { .. })));
+    let more = library.update(&machine, Owner::Whoever, |definition| definition.cpus = 1);
+    assert!(matches!(more, Err(LibraryError::OnlyDiscs { .. })));
+    let drive = library.update(&machine, Owner::Whoever, |definition| definition.cdroms.clear());
+    assert!(matches!(drive, Err(LibraryError::OnlyDiscs { .. })));
+    let changed = library.update(&machine, Owner::Whoever, insert).unwrap();
+    assert_eq!(library.find("Mint").unwrap(), changed);
+    assert_eq!(changed.definition().cdroms[0].file, Some(disc));
+}
+
+#[test]
+fn who_has_locked_a_machine_may_change_it_and_no_other() {
+    let (_dir, library) = library();
+    create(&library, "Mint").unwrap();
     create(&library, "Other").unwrap();
     let (machine, lock) = library.lock("Mint").unwrap();
     let (_, other) = library.lock("Other").unwrap();
-    let disc = FilePath::new("/x.iso").unwrap();
-    let insert = |definition: &mut Definition| definition.cdroms[0].file = Some(disc.clone());
-    let foreign = library.update(&machine, Owner::Me(&other), insert);
-    assert!(matches!(foreign, Err(LibraryError::OnlyDiscs { .. })));
-    let more = library.update(&machine, Owner::Me(&lock), |definition| definition.cpus = 1);
-    assert!(matches!(more, Err(LibraryError::OnlyDiscs { .. })));
-    let drive = library.update(&machine, Owner::Me(&lock), |definition| definition.cdroms.clear());
-    assert!(matches!(drive, Err(LibraryError::OnlyDiscs { .. })));
-    let changed = library.update(&machine, Owner::Me(&lock), insert).unwrap();
-    assert_eq!(library.find("Mint").unwrap(), changed);
-    assert_eq!(changed.definition().cdroms[0].file, Some(disc));
+    let foreign = library.update(&machine, Owner::Me(&other), |definition| definition.cpus = 1);
+    assert!(matches!(foreign, Err(LibraryError::Running { .. })));
+    let changed = library.update(&machine, Owner::Me(&lock), |definition| definition.cpus = 1).unwrap();
+    assert_eq!(changed.definition().cpus, 1);
 }
 
 #[test]
@@ -167,13 +178,13 @@ fn a_descriptor_is_taken_over_only_if_it_is_this_machines_lock() {
     create(&library, "Other").unwrap();
     let (mint, lock) = library.lock("Mint").unwrap();
     let (other, other_lock) = library.lock("Other").unwrap();
-    let lock = MachineLock::from_fd(lock.into_fd(), &mint).unwrap();
+    let lock = MachineLock::from_fd(lock.into_fd(), mint.folder(), "Mint").unwrap();
     assert_eq!(lock.folder(), mint.folder());
-    let error = MachineLock::from_fd(lock.into_fd(), &other).unwrap_err().to_string();
+    let error = MachineLock::from_fd(lock.into_fd(), other.folder(), "Other").unwrap_err().to_string();
     assert!(error.starts_with("can't take over the lock"), "{error}");
     // The right file, opened anew while somebody else has the lock.
     let fresh = std::fs::File::open(other.folder().join("lock")).unwrap();
-    assert!(matches!(MachineLock::from_fd(fresh.into(), &other), Err(LibraryError::Running { .. })));
+    assert!(matches!(MachineLock::from_fd(fresh.into(), other.folder(), "Other"), Err(LibraryError::Running { .. })));
     drop(other_lock);
 }
 
