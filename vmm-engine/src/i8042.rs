@@ -159,15 +159,23 @@ impl I8042 {
         }
     }
 
-    /// Somebody types or moves the mouse.
-    pub fn input(&mut self, input: &Input) {
-        match *input {
+    /// Somebody types or moves the mouse. Gives back whether there was room for it in the device's buffer; for
+    /// releases and movement there always is.
+    pub fn input(&mut self, input: &Input) -> bool {
+        let had_room = match *input {
             Input::Key { key, down } => self.keyboard.key(key, down),
-            Input::Move { dx, dy } => self.mouse.move_by(dx, dy),
             Input::Button { button, down } => self.mouse.button(button, down),
-            Input::Wheel { notches } => self.mouse.turn_wheel(notches),
-        }
+            Input::Move { dx, dy } => {
+                self.mouse.move_by(dx, dy);
+                true
+            }
+            Input::Wheel { notches } => {
+                self.mouse.turn_wheel(notches);
+                true
+            }
+        };
         self.pump();
+        had_room
     }
 
     /// The keyboard's lamps.

@@ -4,6 +4,9 @@
 //! It doesn't repeat keys by itself: the person's keyboard does, and each further "down" of a key that is down
 //! sends its code again. The typematic rate is kept for whoever asks, and does nothing.
 //!
+//! A repeated key that finds the buffer full leaves the overrun code in it. A newly pressed one is refused without,
+//! so that whoever types a text can try again.
+//!
 //! Left out: the half second of the self-test (its result comes at once), and the result that a keyboard sends
 //! unasked after power-on.
 
@@ -119,33 +122,65 @@ impl Keyboard {
         Some(byte)
     }
 
-    /// A key goes down (again, when it repeats) or up.
-    pub(super) fn key(&mut self, key: Key, down: bool) {
-        let was_down = if down { !self.down.insert(key) } else { self.down.remove(&key) };
-        if !down && !was_down {
-            return;
+    /// A key goes down (again, when it repeats) or up. Gives back whether there was room for it.
+    pub(super) fn key(&mut self, key: Key, down: bool) -> bool {
+        match (down, self.down.contains(&key)) {
+            (true, false) => self.press(key),
+            (true, true) => self.repeat(key),
+            (false, true) => {
+                self.release(key);
+                true
+            }
+            (false, false) => true,
         }
-        if key == Key::PrintScreen && !was_down {
-            self.sys_rq = self.down.contains(&Key::AltLeft) || self.down.contains(&Key::AltRight);
-        }
-        if !self.scanning {
-            return;
-        }
-        if down {
+    }
+
+    /// A key that finds no room isn't pressed: who types a text tries again, and the guest isn't told of a
+    /// release without a press.
+    fn press(&mut self, key: Key) -> bool {
+        let sys_rq = match key {
+            Key::PrintScreen => self.down.contains(&Key::AltLeft) || self.down.contains(&Key::AltRight),
+            _ => self.sys_rq,
+        };
+        if self.scanning {
+            let sequence = self.sequence(key, true, sys_rq);
+            if !self.has_room_for(&sequence) {
+                return false;
+            }
+            // To the guest it is still down.
             self.owed_releases.retain(|&owed| owed != key);
+            self.buffer.extend(sequence);
         }
-        if down && was_down && !self.repeats(key) {
-            return;
+        self.sys_rq = sys_rq;
+        self.down.insert(key);
+        true
+    }
+
+    fn repeat(&mut self, key: Key) -> bool {
+        if !self.scanning || !self.repeats(key) {
+            return true;
         }
-        let sequence = self.sequence(key, down);
-        if self.buffer.len() + sequence.len() <= BUFFER {
+        let sequence = self.sequence(key, true, self.sys_rq);
+        let has_room = self.has_room_for(&sequence);
+        if has_room {
             self.buffer.extend(sequence);
         } else {
             self.overrun();
-            if !down {
-                self.owed_releases.push_back(key);
-            }
         }
+        has_room
+    }
+
+    /// A release that finds no room follows when there is.
+    fn release(&mut self, key: Key) {
+        self.down.remove(&key);
+        if self.scanning {
+            self.owed_releases.push_back(key);
+            self.pay_releases();
+        }
+    }
+
+    fn has_room_for(&self, sequence: &[u8]) -> bool {
+        self.buffer.len() + sequence.len() <= BUFFER
     }
 
     fn repeats(&self, key: Key) -> bool {
@@ -159,9 +194,9 @@ impl Keyboard {
         self.key_types.get(&code).copied().unwrap_or_else(|| scancodes::default_type(code))
     }
 
-    fn sequence(&self, key: Key, down: bool) -> Vec<u8> {
+    fn sequence(&self, key: Key, down: bool, sys_rq: bool) -> Vec<u8> {
         if self.set != ScanSet::Three {
-            return scancodes::sequence(self.set, key, down, self.modifiers(), self.sys_rq);
+            return scancodes::sequence(self.set, key, down, self.modifiers(), sys_rq);
         }
         match scancodes::set_3(key) {
             Some(code) if down => vec![code],
@@ -190,8 +225,8 @@ impl Keyboard {
     /// Sends the releases that had no room, as far as there is room now.
     fn pay_releases(&mut self) {
         while let Some(&key) = self.owed_releases.front() {
-            let sequence = self.sequence(key, false);
-            if self.buffer.len() + sequence.len() > BUFFER {
+            let sequence = self.sequence(key, false, self.sys_rq);
+            if !self.has_room_for(&sequence) {
                 return;
             }
             self.buffer.extend(sequence);

@@ -162,8 +162,9 @@ impl Mouse {
         }
     }
 
-    /// A button goes down or up.
-    pub(super) fn button(&mut self, button: Button, down: bool) {
+    /// A button goes down or up. Gives back whether there was room for it: if too many clicks wait already, a
+    /// button isn't pressed, and a release counts, but the click before may be lost.
+    pub(super) fn button(&mut self, button: Button, down: bool) -> bool {
         let bit = match button {
             Button::Left => 0x01,
             Button::Right => 0x02,
@@ -172,19 +173,18 @@ impl Mouse {
             Button::Forward => 0x10,
         };
         let buttons = if down { self.buttons | bit } else { self.buttons & !bit };
-        if buttons == self.buttons {
-            return;
+        let reported = self.counts() && (bit <= 0x04 || self.kind == Kind::Explorer);
+        if buttons != self.buttons && reported {
+            if self.reports.len() < REPORTS {
+                self.reports.push_back(Report { buttons, ..Report::default() });
+            } else if down {
+                return false;
+            } else if let Some(last) = self.reports.back_mut() {
+                last.buttons = buttons;
+            }
         }
         self.buttons = buttons;
-        if !self.counts() || (bit > 0x04 && self.kind != Kind::Explorer) {
-            return;
-        }
-        if self.reports.len() < REPORTS {
-            self.reports.push_back(Report { buttons, ..Report::default() });
-        } else if let Some(last) = self.reports.back_mut() {
-            // Too many clicks wait already: of those to come, only the last state counts.
-            last.buttons = buttons;
-        }
+        true
     }
 
     /// Whether movement counts at all.

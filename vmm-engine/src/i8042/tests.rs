@@ -246,7 +246,7 @@ fn a_closed_keyboard_cable_holds_the_keys_back() {
     let mut bench = Bench::with(TRANSLATE | KEYBOARD_DISABLED);
     bench.key(Key::KeyA, true);
     bench.key(Key::KeyA, false);
-    assert_eq!(bench.drain(), []);
+    assert!(bench.drain().is_empty());
     assert!(!bench.device.keyboard_idle());
     bench.command(ENABLE_KEYBOARD);
     assert_eq!(bench.drain(), [0x1e, 0x9e]);
@@ -353,7 +353,7 @@ fn a_command_ends_the_wait_for_data() {
 fn firmware_brings_the_keyboard_up_while_keys_are_pressed() {
     let mut bench = Bench::new();
     (0..40).for_each(|_| bench.key(Key::Space, true));
-    assert_eq!(bench.drain(), []);
+    assert!(bench.drain().is_empty());
     bench.command(SELF_TEST);
     assert_eq!(bench.drain(), [0x55]);
     bench.command(TEST_KEYBOARD_CABLE);

@@ -137,7 +137,7 @@ fn set_3_has_one_code_a_key_and_types_of_keys() {
     assert_eq!(press(&mut bench, Key::ArrowUp), [0x63, 0x63]);
     assert_eq!(press(&mut bench, Key::ShiftLeft), [0x12, 0xf0, 0x12]);
     assert_eq!(press(&mut bench, Key::Pause), [0x62]);
-    assert_eq!(press(&mut bench, Key::MediaStop), []);
+    assert!(press(&mut bench, Key::MediaStop).is_empty());
     assert_eq!(bench.keyboard(&[0xfc, 0x1c, 0x63]), [0xfa, 0xfa, 0xfa]);
     assert_eq!(bench.keyboard(&[0xf4]), [0xfa]);
     assert_eq!(press(&mut bench, Key::KeyA), [0x1c, 0xf0, 0x1c]);
