@@ -21,6 +21,7 @@ use machine::{
     rate::RateLimit,
     saved::{Bytes as SavedBytes, RestoreError, SaveError, SavedState, SavedUnit},
 };
+pub use table_loader::{TableLoader, TableLoaderError, Zone};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
 /// The device's ports: region number, first port, length. The selector is at offset 0 (16 bits), the data at 1

@@ -5,6 +5,7 @@ pub mod ahci;
 pub mod bus;
 pub mod debugcon;
 pub mod fw_cfg;
+pub mod i8042;
 pub mod layout;
 pub mod lpc;
 pub mod pc;

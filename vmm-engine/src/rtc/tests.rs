@@ -1,4 +1,7 @@
-use machine::device_contract;
+use std::sync::Arc;
+
+use machine::{device_contract, line::LineTarget, time::TimerQueue};
+use parking_lot::{Condvar, Mutex};
 use time::{OffsetDateTime, macros::datetime};
 
 use super::*;
@@ -312,4 +315,39 @@ fn an_impossible_state_is_refused() {
 
 fn clone(state: &saved::Rtc) -> saved::Rtc {
     SavedUnit::of(state).unwrap().open().unwrap()
+}
+
+#[test]
+fn on_the_timer_thread_a_guest_gets_its_ticks() {
+    let clock = Clock::host();
+    clock.resume();
+    let queue = TimerQueue::new(clock.clone()).unwrap();
+    let (timer, target) = (queue.timer(), Arc::new(Ticks::default()));
+    let line = InterruptLine::new(target.clone(), IRQ);
+    let rtc = Arc::new(Mutex::new(Rtc::new(&config(), clock, timer.clone(), line)));
+    let weak = Arc::downgrade(&rtc);
+    timer.connect(move || weak.upgrade().into_iter().for_each(|rtc| rtc.lock().timer_fired()));
+    rtc.lock().start();
+    write(&mut rtc.lock(), STATUS_B, B_24_HOURS | PERIODIC);
+    for tick in 1..=5 {
+        let mut ticks = target.ticks.lock();
+        let timed_out = target.came.wait_while_for(&mut ticks, |ticks| *ticks < tick, 20 * SECOND).timed_out();
+        assert!(!timed_out, "tick {tick} never came");
+        drop(ticks);
+        read(&mut rtc.lock(), STATUS_C);
+    }
+}
+
+#[derive(Default)]
+struct Ticks {
+    ticks: Mutex<u32>,
+    came: Condvar,
+}
+
+impl LineTarget for Ticks {
+    fn set_level(&self, _input: u32, high: bool) {
+        *self.ticks.lock() += u32::from(high);
+        self.came.notify_all();
+    }
+    fn restore_level(&self, _input: u32, _high: bool) {}
 }
