@@ -2,7 +2,7 @@
 //!
 //! While a machine is paused its time stands still, whichever clock the guest reads:
 //! - KVM's paravirtual clock is read at the pause and set to that value when the machine goes on;
-//! - the time stamp counters are moved back by the length of the pause, where KVM can do that exactly
+//! - the time stamp counters are put back to what they were at the pause, where KVM can do that exactly
 //!   (`KVM_VCPU_TSC_OFFSET`, Linux 5.16 and later), and the deadlines that are set in them are armed anew;
 //! - the 8254 timer is taken from KVM (see [`crate::pit`]);
 //! - `KVM_KVMCLOCK_CTRL` tells the guest that it was stopped, so that its watchdog doesn't call a processor stuck.
@@ -22,13 +22,13 @@ use crate::{
     notes::{Note, Notes},
 };
 
-/// When the guest's time stood still.
-#[derive(Debug, Clone, Copy)]
+/// What the guest's clocks showed when its time stood still.
+#[derive(Debug, Clone)]
 struct Frozen {
-    /// The host's time stamp counter at that moment.
-    host_tsc: u64,
     /// The paravirtual clock, in nanoseconds since it was made.
     clock_nanos: u64,
+    /// Each processor's time stamp counter; none where KVM can't set them back.
+    tscs: Vec<u64>,
 }
 
 /// The guest's clock. A new partition's stands still.
@@ -38,17 +38,21 @@ pub(crate) struct GuestClock {
 
 impl GuestClock {
     pub(crate) fn new() -> Self {
-        GuestClock { frozen: Some(Frozen { host_tsc: abi::host_tsc(), clock_nanos: 0 }) }
+        GuestClock { frozen: Some(Frozen { clock_nanos: 0, tscs: Vec::new() }) }
     }
 
     /// Time stands still from now on. The processors are out of the guest.
-    pub(crate) fn freeze<'a>(&mut self, vm: &VmFd, vcpus: impl Iterator<Item = &'a VcpuFd>) -> Result<(), StateError> {
+    pub(crate) fn freeze<'a>(
+        &mut self,
+        vm: &VmFd,
+        vcpus: impl Iterator<Item = &'a VcpuFd> + Clone,
+    ) -> Result<(), StateError> {
         if self.frozen.is_some() {
             return Ok(());
         }
-        let host_tsc = abi::host_tsc();
+        let tscs = read_tscs(vcpus.clone());
         let clock = vm.get_clock().map_err(StateError::refused("the guest's clock"))?;
-        self.frozen = Some(Frozen { host_tsc, clock_nanos: clock.clock });
+        self.frozen = Some(Frozen { clock_nanos: clock.clock, tscs });
         for vcpu in vcpus {
             // A guest without a paravirtual clock has nothing to be told.
             let _ = vcpu.kvmclock_ctrl();
@@ -63,15 +67,19 @@ impl GuestClock {
         vcpus: impl Iterator<Item = &'a VcpuFd>,
         notes: &Notes,
     ) -> Result<(), StateError> {
-        let Some(frozen) = self.frozen else { return Ok(()) };
-        let pause = abi::host_tsc().wrapping_sub(frozen.host_tsc);
+        let Some(frozen) = &self.frozen else { return Ok(()) };
         let mut deadlines = Vec::new();
-        for vcpu in vcpus {
+        let host_tsc = abi::host_tsc();
+        for (vcpu, &tsc) in vcpus.zip(&frozen.tscs) {
             let deadline = get_msr(vcpu, IA32_TSC_DEADLINE).unwrap_or(0);
-            match move_tsc(vcpu, pause) {
+            match abi::set_tsc_offset(vcpu, tsc.wrapping_sub(host_tsc)) {
+                // KVM is older, and the counters show what was written to them a moment ago.
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {}
                 Ok(()) if deadline != 0 => deadlines.push((vcpu, deadline)),
                 Ok(()) => {}
-                Err(error) => notes.add(Note::Refused { what: format!("to stop the time stamp counter ({error})") }),
+                Err(error) => {
+                    notes.add(Note::Refused { what: format!("to put the time stamp counter back ({error})") });
+                }
             }
         }
         // Without flags: with KVM_CLOCK_REALTIME the time of the pause would be added.
@@ -86,25 +94,26 @@ impl GuestClock {
 
     /// The paravirtual clock's value, of a paused machine.
     pub(crate) fn saved_nanos(&self) -> u64 {
-        self.frozen.map_or(0, |frozen| frozen.clock_nanos)
+        self.frozen.as_ref().map_or(0, |frozen| frozen.clock_nanos)
     }
 
-    /// How far the time stamp counters have run since time stood still.
-    pub(crate) fn tsc_surplus(&self) -> u64 {
-        self.frozen.map_or(0, |frozen| abi::host_tsc().wrapping_sub(frozen.host_tsc))
+    /// What processor `index`'s time stamp counter showed when time stood still.
+    pub(crate) fn saved_tsc(&self, index: usize) -> Option<u64> {
+        self.frozen.as_ref()?.tscs.get(index).copied()
     }
 
-    /// Takes over a clock for a paused machine, whose time stamp counters were set a moment ago. `None` keeps the
-    /// paravirtual clock, as a reset does.
-    pub(crate) fn restore(&mut self, clock_nanos: Option<u64>) {
+    /// Takes over the clocks of a paused machine. Without `clock_nanos` the paravirtual clock stays, as in a reset.
+    pub(crate) fn restore(&mut self, clock_nanos: Option<u64>, tscs: Vec<u64>) {
         let clock_nanos = clock_nanos.unwrap_or_else(|| self.saved_nanos());
-        self.frozen = Some(Frozen { host_tsc: abi::host_tsc(), clock_nanos });
+        self.frozen = Some(Frozen { clock_nanos, tscs });
     }
 }
 
-fn move_tsc(vcpu: &VcpuFd, back: u64) -> io::Result<()> {
-    let offset = abi::tsc_offset(vcpu)?;
-    abi::set_tsc_offset(vcpu, offset.wrapping_sub(back))
+/// The processors' time stamp counters at one moment; none if KVM doesn't tell.
+fn read_tscs<'a>(vcpus: impl Iterator<Item = &'a VcpuFd>) -> Vec<u64> {
+    let host_tsc = abi::host_tsc();
+    let tsc = |vcpu| Ok(host_tsc.wrapping_add(abi::tsc_offset(vcpu)?));
+    vcpus.map(tsc).collect::<io::Result<_>>().unwrap_or_default()
 }
 
 fn get_msr(vcpu: &VcpuFd, index: u32) -> Option<u64> {

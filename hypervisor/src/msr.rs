@@ -19,6 +19,8 @@ pub(crate) const MTRR_ON_WRITE_BACK: u64 = 1 << 11 | 6;
 
 /// Memory type ranges (Intel SDM volume 3, section 12.11), which KVM has but leaves out of its list.
 const MTRRS: &[u32] = &[0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, MTRR_DEF_TYPE];
+/// Hyper-V's synthetic MSRs, which KVM names but CPUID doesn't offer to the guest; one of them is a clock.
+const HYPER_V: std::ops::Range<u32> = 0x4000_0000..0x4000_0200;
 const MTRR_PHYS_BASE_0: u32 = 0x200;
 const MTRR_PHYS_COUNT: u32 = 16;
 
@@ -27,6 +29,7 @@ pub(crate) fn saved_list(kvm: &Kvm, vcpu: &VcpuFd) -> Result<Vec<u32>, StateErro
     let named = kvm.get_msr_index_list().map_err(StateError::refused("the list of model-specific registers"))?;
     let mut list = named.as_slice().to_vec();
     list.extend((MTRR_PHYS_BASE_0..MTRR_PHYS_BASE_0 + MTRR_PHYS_COUNT).chain(MTRRS.iter().copied()));
+    list.retain(|index| !HYPER_V.contains(index));
     list.sort_unstable();
     list.dedup();
     let readable = read(vcpu, &list)?;

@@ -45,7 +45,7 @@ use crate::{
     partition::Partition,
 };
 
-mod saved {
+pub(crate) mod saved {
     //! The saved form of all that KVM keeps of a machine.
 
     use machine::saved::SavedState;
@@ -118,9 +118,9 @@ impl Vcpus {
         let msrs = msrs.map_err(|error| power_on_error(0, error))?;
         let mut power_on = Vec::new();
         for (id, fd) in (0..).zip(&fds) {
-            power_on.push(VcpuState::read(fd, &msrs, 0).map_err(|error| power_on_error(id, error))?);
+            power_on.push(VcpuState::read(fd, &msrs, None).map_err(|error| power_on_error(id, error))?);
         }
-        inner.clock.lock().restore(None);
+        inner.clock.lock().restore(None, vec![0; fds.len()]);
 
         let mut workers = Vec::new();
         for (id, fd) in (0..).zip(fds) {
@@ -198,7 +198,7 @@ impl Vcpus {
             state.write(fd, &inner.notes)?;
         }
         clock::reset_tsc(fds.iter().map(|fd| &**fd));
-        inner.clock.lock().restore(None);
+        inner.clock.lock().restore(None, vec![0; fds.len()]);
         self.workers.iter().for_each(Worker::clear);
         Ok(())
     }
@@ -216,8 +216,8 @@ impl Vcpus {
         let fds = self.lock_all();
         let clock = inner.clock.lock();
         let mut vcpus = Vec::new();
-        for fd in &fds {
-            vcpus.push(VcpuState::read(fd, &self.msrs, clock.tsc_surplus())?.save());
+        for (index, fd) in fds.iter().enumerate() {
+            vcpus.push(VcpuState::read(fd, &self.msrs, clock.saved_tsc(index))?.save());
         }
         let chips = ChipState::read(&inner.vm, &inner.speaker.lock())?.save(clock.saved_nanos());
         Ok(SavedUnit::of(&saved::Kvm { chips, vcpus })?)
@@ -246,10 +246,11 @@ impl Vcpus {
         }
         let inner = &self.partition.0;
         chips.write(&inner.vm, &mut inner.speaker.lock())?;
-        for (fd, state) in self.lock_all().iter().zip(&states) {
+        let fds = self.lock_all();
+        for (fd, state) in fds.iter().zip(&states) {
             state.write(fd, &inner.notes)?;
         }
-        inner.clock.lock().restore(Some(saved.chips.clock_nanos));
+        inner.clock.lock().restore(Some(saved.chips.clock_nanos), states.iter().map(VcpuState::tsc).collect());
         self.workers.iter().for_each(Worker::clear);
         Ok(())
     }

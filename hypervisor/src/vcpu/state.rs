@@ -44,6 +44,7 @@ pub(crate) mod saved {
     }
 }
 
+const CR0_NE: u64 = 1 << 5;
 const XSAVE_WORDS: usize = 1024;
 /// The highest `KVM_MP_STATE_*` that there is on x86, `KVM_MP_STATE_AP_RESET_HOLD`.
 const MP_STATE_MAX: u32 = 9;
@@ -65,12 +66,12 @@ pub(crate) struct VcpuState {
 }
 
 impl VcpuState {
-    /// Reads it from a processor that stands still. Its time stamp counter has run on by `tsc_surplus` since then.
-    pub(crate) fn read(vcpu: &VcpuFd, msrs: &[u32], tsc_surplus: u64) -> Result<Self, StateError> {
+    /// Reads it from a processor that stands still. `tsc` is what its time stamp counter showed then, if that is known.
+    pub(crate) fn read(vcpu: &VcpuFd, msrs: &[u32], tsc: Option<u64>) -> Result<Self, StateError> {
         let mut msrs = msr::read(vcpu, msrs)?;
         for (index, value) in &mut msrs {
             if *index == IA32_TSC {
-                *value = value.wrapping_sub(tsc_surplus);
+                *value = tsc.unwrap_or(*value);
             }
         }
         Ok(VcpuState {
@@ -86,12 +87,23 @@ impl VcpuState {
         })
     }
 
+    /// The time stamp counter.
+    pub(crate) fn tsc(&self) -> u64 {
+        self.msrs.iter().find(|(index, _)| *index == IA32_TSC).map_or(0, |&(_, value)| value)
+    }
+
     /// Sets a processor that stands still.
     ///
     /// The order matters: the segment registers hold the local APIC's base and mode, which its registers depend on; its
     /// timer's mode decides whether a deadline is taken, and a deadline is one of the time stamp counter.
     pub(crate) fn write(&self, vcpu: &VcpuFd, notes: &Notes) -> Result<(), StateError> {
-        vcpu.set_sregs(&self.sregs).map_err(StateError::refused("a processor's segment registers"))?;
+        // After a triple fault without paging, KVM on AMD forgets where its own page tables are, and takes them up again
+        // only when CR0 changes: change it once more than needed, in a bit that has to do with nothing else.
+        let mut sregs = self.sregs;
+        for cr0 in [self.sregs.cr0 ^ CR0_NE, self.sregs.cr0] {
+            sregs.cr0 = cr0;
+            vcpu.set_sregs(&sregs).map_err(StateError::refused("a processor's segment registers"))?;
+        }
         vcpu.set_lapic(&self.lapic).map_err(StateError::refused("a local APIC"))?;
         vcpu.set_xcrs(&self.xcrs).map_err(StateError::refused("a processor's XCRs"))?;
         let xsave = kvm_xsave { region: *self.xsave, ..Default::default() };
