@@ -155,9 +155,7 @@ impl BzImage {
 
     /// The ELF file inside.
     pub(super) fn unpack(&self, file: &[u8]) -> Result<Vec<u8>, KernelError> {
-        let Some((offset, len)) = self.payload else {
-            return Err(KernelError::Malformed("it doesn't say where its compressed kernel is".into()));
-        };
+        let (offset, len) = self.payload.ok_or(KernelError::NoElf)?;
         let payload = self.payload(file).ok_or_else(|| {
             KernelError::Malformed(format!("its compressed kernel ({len} bytes at {offset:#x}) is not inside it"))
         })?;

@@ -59,6 +59,9 @@ pub enum KernelError {
     /// An ELF file that nothing says how to start.
     #[error("this ELF file has no PVH entry and is no Linux kernel: it looks like an ordinary program")]
     NoEntry,
+    /// A `bzImage` without the ELF kernel that Linux's has inside.
+    #[error("this kernel has no PVH entry: its file holds no ELF kernel")]
+    NoElf,
     /// Fields that contradict each other or the file.
     #[error("the kernel file is damaged: {0}")]
     Malformed(String),

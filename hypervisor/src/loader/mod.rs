@@ -242,7 +242,7 @@ impl BzImage {
         let limits = Limits { command_line: Some(self.command_line_limit), initrd_below: Some(self.initrd_below) };
         let inner = self.unpack(file)?;
         if !Elf::matches(&inner) {
-            return Err(KernelError::Malformed("what it unpacks to is no ELF file".into()));
+            return Err(KernelError::NoElf);
         }
         Ok(Kernel { form: Form::Elf(Elf::parse(&inner)?, limits), file: inner })
     }

@@ -394,6 +394,33 @@ fn installed_kernels_can_be_entered_both_ways() {
     }
 }
 
+/// A file of a package; prints loudly when it isn't there.
+fn of_package(path: &str, package: &str) -> Option<Kernel> {
+    let Ok(file) = File::open(path) else {
+        println!("SKIPPED: {path} can't be read; install {package}");
+        return None;
+    };
+    Some(Kernel::read(file).unwrap())
+}
+
+#[test]
+fn memtest86_has_a_64_bit_entry_and_no_pvh() {
+    let Some(kernel) = of_package("/boot/memtest86+x64.bin", "memtest86+") else { return };
+    let (memory, map) = (memory(16), pc(16));
+    let loaded = kernel.load(&memory, &boot(&map)).unwrap();
+    // It can't be relocated from 1 MiB.
+    assert!(matches!(loaded.entry, Entry::Linux64 { entry: 0x10_0200, .. }), "{:?}", loaded.entry);
+    let error = kernel.load(&memory, &Boot { protocol: Protocol::Pvh, ..boot(&map) }).unwrap_err();
+    assert!(matches!(error, LoadError::Kernel(KernelError::NoElf)), "{error}");
+}
+
+#[test]
+fn ipxes_kernel_needs_a_bios() {
+    let Some(kernel) = of_package("/boot/ipxe.lkrn", "ipxe") else { return };
+    let error = kernel.load(&memory(16), &boot(&pc(16))).unwrap_err();
+    assert!(matches!(error, LoadError::No64BitEntry), "{error}");
+}
+
 /// Changes at any place, more often at the fields that matter.
 fn changes() -> impl Strategy<Value = Vec<(usize, u8)>> {
     let place = prop_oneof![0_usize..0x100, 0x1f0_usize..0x270, 0_usize..0x3000];
