@@ -42,6 +42,19 @@ pub(super) struct HostFile {
     temporary: bool,
     punch: AtomicBool,
     zero_range: AtomicBool,
+    /// What was asked of the host, for tests of what a power failure leaves.
+    #[cfg(test)]
+    trace: Option<std::sync::Arc<Mutex<Vec<Event>>>>,
+}
+
+/// Something that was asked of the host.
+#[cfg(test)]
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    Write { offset: u64, bytes: Vec<u8> },
+    Zero { offset: u64, len: u64 },
+    SetLen { len: u64 },
+    Sync,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +87,8 @@ impl HostFile {
             temporary: false,
             punch: AtomicBool::new(true),
             zero_range: AtomicBool::new(true),
+            #[cfg(test)]
+            trace: None,
             file,
         })
     }
@@ -143,7 +158,13 @@ impl HostFile {
     /// Writes `range` of the buffers at `offset`.
     pub(super) fn write(&self, buffers: &Buffers<'_>, range: Range<usize>, offset: u64) -> io::Result<()> {
         let end = offset.checked_add(range.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
-        let result = self.write_now(buffers, range, offset);
+        let result = self.write_now(buffers, range.clone(), offset);
+        #[cfg(test)]
+        self.record(|| {
+            let mut bytes = vec![0; range.len()];
+            buffers.copy_to(range.start, &mut bytes);
+            Event::Write { offset, bytes }
+        });
         self.unsynced.store(true, Ordering::Release);
         result?;
         self.len.fetch_max(end, Ordering::AcqRel);
@@ -221,6 +242,8 @@ impl HostFile {
         loop {
             match rustix::fs::fallocate(&self.file, mode, offset, len) {
                 Ok(()) => {
+                    #[cfg(test)]
+                    self.record(|| Event::Zero { offset, len });
                     self.unsynced.store(true, Ordering::Release);
                     return Ok(true);
                 }
@@ -246,6 +269,8 @@ impl HostFile {
             return if len <= self.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) };
         }
         self.file.set_len(len)?;
+        #[cfg(test)]
+        self.record(|| Event::SetLen { len });
         self.unsynced.store(true, Ordering::Release);
         self.len.store(len, Ordering::Release);
         Ok(())
@@ -266,7 +291,24 @@ impl HostFile {
         if !self.unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        self.file.sync_data().inspect_err(|_| *lost_data = true)
+        self.file.sync_data().inspect_err(|_| *lost_data = true)?;
+        #[cfg(test)]
+        self.record(|| Event::Sync);
+        Ok(())
+    }
+
+    /// The same file, writing down what is asked of the host.
+    #[cfg(test)]
+    pub(super) fn traced(mut self, trace: std::sync::Arc<Mutex<Vec<Event>>>) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    #[cfg(test)]
+    fn record(&self, event: impl FnOnce() -> Event) {
+        if let Some(trace) = &self.trace {
+            trace.lock().push(event());
+        }
     }
 }
 

@@ -38,6 +38,8 @@ mod header;
 mod l1;
 mod l2;
 mod lookup;
+#[cfg(test)]
+mod power_failure;
 mod ranges;
 mod refcounts;
 mod slices;

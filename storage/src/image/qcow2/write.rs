@@ -19,6 +19,9 @@ use super::l2::{Table, damaged};
 use super::lookup::Piece;
 use vm_memory::VolatileSlice;
 
+/// So many ranges of clusters may wait for the next flush to be freed.
+const MOST_FREED: usize = 8192;
+
 /// A part of a request that begins in one cluster and stays within one level 2 table.
 struct Part<'a> {
     buffers: &'a Buffers<'a>,
@@ -228,6 +231,9 @@ impl Qcow2 {
         match freed.last_mut() {
             Some(last) if last.end == clusters.start => last.end = clusters.end,
             _ => freed.push(clusters),
+        }
+        if freed.len() > MOST_FREED {
+            self.crowded.store(true, Ordering::Relaxed);
         }
     }
 
