@@ -4,9 +4,8 @@
 /// characters. Upper and lower case count as equal, except to choose between equals.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = word.to_lowercase();
-    // A long text is compared with long texts at most once a person's command: still, no need to go quadratic on
-    // megabytes.
-    let limit = (folded.chars().take(300).count() / 3).max(1);
+    // Whatever somebody pasted: names end at 200 characters, and the work grows with the square.
+    let limit = (folded.chars().take(200).count() / 3).max(1);
     candidates
         .into_iter()
         .map(|candidate| {

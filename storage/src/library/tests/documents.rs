@@ -120,6 +120,12 @@ fn disks_come_and_go_and_keep_what_is_written_about_the_others() {
 }
 
 #[test]
+fn a_new_order_of_the_disks_is_written_although_the_file_has_another() {
+    let swapped = changed(BY_HAND, |definition| definition.disks.swap(0, 1));
+    assert_eq!(swapped, Vec::<String>::new(), "only the order differs");
+}
+
+#[test]
 fn a_file_that_says_something_else_is_written_anew() {
     let old = Definition::new(name("Other"), Uuid::from_u128(5));
     let new = Definition { cpus: 4, ..old.clone() };

@@ -111,7 +111,7 @@ fn on_a_mount(operation: Operation, dir: &Path, prepare: &str) -> Option<String>
         return None;
     }
     let script = format!(
-        "{mounted}; cp -a \"$0/library\" \"$0/mnt\"; {prepare}; shift 0; \"$@\"; rm -f \"$0/mnt/filler\"; \
+        "{mounted}; cp -a \"$0/library\" \"$0/mnt\"; {prepare}; \"$@\"; rm -f \"$0/mnt/filler\"; \
          cp -a \"$0/mnt/library\" \"$0/after\""
     );
     let script = script.as_str();

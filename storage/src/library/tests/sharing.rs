@@ -8,7 +8,10 @@ use std::{
 
 use machine::definition::CdDrive;
 
-use super::*;
+use super::{
+    child::{self, Operation},
+    *,
+};
 
 fn record() -> RunRecord {
     RunRecord::of_this_process(NOW, "/run/x.sock".into(), None)
@@ -33,6 +36,22 @@ fn of_many_who_make_the_same_machine_one_succeeds() {
     assert_eq!((made.len(), refused.len()), (1, 7));
     assert!(refused.iter().all(|result| matches!(result, Err(LibraryError::NameTaken { .. }))), "{refused:?}");
     assert_eq!(machines(&library), ["Mint"]);
+    assert_eq!(left_behind(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn of_many_processes_that_make_the_same_machine_one_succeeds() {
+    let (dir, library) = library();
+    let binary = std::env::current_exe().unwrap();
+    let makers: Vec<_> = (0..4)
+        .map(|_| child::command(&[], &binary, Operation::Create, dir.path()).stdout(Stdio::piped()).spawn().unwrap())
+        .collect();
+    let mut results: Vec<_> =
+        makers.into_iter().map(|maker| child::result(&maker.wait_with_output().unwrap())).collect();
+    results.sort();
+    assert_eq!(results.remove(0), "ok");
+    assert!(results.iter().all(|result| result.starts_with("there is already a machine called 'New'")), "{results:?}");
+    assert_eq!(machines(&library), ["New"]);
     assert_eq!(left_behind(dir.path()), Vec::<PathBuf>::new());
 }
 
