@@ -1,8 +1,12 @@
 //! Guest memory, and memory of devices that a guest sees directly.
 
-use std::{fs::File, io, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
 
 use parking_lot::Mutex;
+use rustix::{
+    fs::{FallocateFlags, SeekFrom},
+    io::Errno,
+};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap, MmapRegion, VolatileMemory, VolatileSlice};
 
 /// A guest's RAM. Clones share it. Reads and writes go through `vm-memory`'s `Bytes` and are checked.
@@ -29,7 +33,7 @@ pub enum MemoryError {
 }
 
 fn memfd(name: &str, len: u64) -> Result<File, MemoryError> {
-    let refused = |error: rustix::io::Errno| MemoryError::Refused { bytes: len, source: error.into() };
+    let refused = |error: Errno| MemoryError::Refused { bytes: len, source: error.into() };
     let file = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC).map_err(refused)?;
     rustix::fs::ftruncate(&file, len).map_err(refused)?;
     Ok(file.into())
@@ -95,6 +99,40 @@ impl DeviceMemory {
         self.0.mapping.as_volatile_slice()
     }
 
+    /// Makes all bytes zero, and gives their pages back to the host.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub fn clear(&self) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(self.file()?, flags, 0, self.len())?)
+    }
+
+    /// A copy of the bytes, without zeroes at the end. Pages that nobody has touched aren't allocated for it.
+    ///
+    /// # Errors
+    /// The memory's file can't be read.
+    pub fn contents(&self) -> io::Result<Vec<u8>> {
+        let file = self.file()?;
+        let mut bytes = Vec::new();
+        loop {
+            let start = match rustix::fs::seek(file, SeekFrom::Data(bytes.len() as u64)) {
+                Err(Errno::NXIO) => break,
+                start => start?,
+            };
+            let end = rustix::fs::seek(file, SeekFrom::Hole(start))?;
+            bytes.resize(end as usize, 0);
+            file.read_exact_at(&mut bytes[start as usize..], start)?;
+        }
+        bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1));
+        Ok(bytes)
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        let file = self.0.mapping.file_offset().map(FileOffset::file);
+        file.ok_or_else(|| io::Error::other("device memory without a file"))
+    }
+
     /// Pages that the guest wrote since the last call, as in [`DirtyLog::take`]; empty while no log is attached
     /// (the memory isn't mapped). What the host wrote is not in it.
     ///
@@ -156,5 +194,19 @@ mod tests {
         memory.clone().bytes().write_obj(7_u32, 100).unwrap();
         assert_eq!(memory.bytes().get_ref::<u32>(100).unwrap().load(), 7);
         assert!(memory.take_dirty().unwrap().is_empty());
+    }
+
+    #[test]
+    fn device_memory_is_copied_up_to_its_last_byte_and_cleared() {
+        let memory = DeviceMemory::new("vram", 1 << 20).unwrap();
+        assert!(memory.contents().unwrap().is_empty());
+        memory.bytes().write_obj(7_u8, 3).unwrap();
+        memory.bytes().write_obj(9_u8, 70_000).unwrap();
+        let contents = memory.contents().unwrap();
+        assert_eq!((contents.len(), contents[3], contents[70_000]), (70_001, 7, 9));
+        assert_eq!(contents.iter().filter(|&&byte| byte != 0).count(), 2);
+        memory.clear().unwrap();
+        assert!(memory.contents().unwrap().is_empty());
+        assert_eq!(memory.bytes().get_ref::<u8>(70_000).unwrap().load(), 0);
     }
 }

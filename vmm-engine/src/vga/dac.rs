@@ -90,7 +90,7 @@ impl Dac {
 
     /// A component as eight bits. The two lowest repeat the lowest of six, so that full is full.
     fn widen(&self, component: u8) -> u8 {
-        if self.eight_bits { component } else { (component & 0x3f) << 2 | (component & 1) * 3 }
+        if self.eight_bits { component } else { ((component & 0x3f) << 2) | ((component & 1) * 3) }
     }
 }
 

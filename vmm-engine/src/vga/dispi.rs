@@ -195,7 +195,7 @@ impl Dispi {
         if !(0xb0c0..=NEWEST_ID).contains(&other.get(ID)) {
             return Err("the id of the VBE extension");
         }
-        if bank % 0x1_0000 != 0 || bank >= self.video_memory || u32::from(other.get(BANK)) != bank >> 16 {
+        if !bank.is_multiple_of(0x1_0000) || bank >= self.video_memory || u32::from(other.get(BANK)) != bank >> 16 {
             return Err("the bank of the VBE extension");
         }
         if other.enabled() {

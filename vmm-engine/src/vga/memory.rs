@@ -190,7 +190,7 @@ fn replicate(byte: u8) -> u32 {
 }
 
 impl DisplayMemory {
-    /// Over `memory`, whose length is a power of two from 256 KiB to 1 GiB.
+    /// Over `memory`, whose length is a power of two from 256 KiB to 256 MiB.
     pub(super) fn new(memory: DeviceMemory, registers: &Registers, dispi: &Dispi) -> Self {
         let len = memory.len();
         let written = Pages::new(len);
@@ -350,18 +350,18 @@ impl DisplayMemory {
         self.written.add_range(0, len);
     }
 
-    /// The bytes, without zeroes at the end.
-    pub(super) fn contents(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.memory.len() as usize];
-        self.slice().copy_to(&mut bytes);
-        bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1));
-        bytes
+    /// All zeroes.
+    pub(super) fn reset(&mut self) {
+        if self.memory.clear().is_err() {
+            self.clear(self.memory.len());
+        }
+        self.latches = 0;
+        self.written.add_all();
     }
 
     /// Puts `bytes` (not longer than the memory) at the start and zeroes behind.
     pub(super) fn set_contents(&mut self, bytes: &[u8]) {
-        self.clear(self.memory.len());
+        self.reset();
         let _ = self.slice().write(bytes, 0);
-        self.written.add_all();
     }
 }

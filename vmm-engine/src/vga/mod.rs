@@ -70,9 +70,9 @@ const ROM: u8 = 6;
 const MAPPED_PORTS: u64 = 0x400;
 /// In the range of [`BAR_REGISTERS`]: the VBE extension's registers, two bytes each.
 const MAPPED_DISPI: u64 = 0x500;
-/// In the range of [`BAR_REGISTERS`]: length of the extended registers, and the byte order of pixels.
+/// In the range of [`BAR_REGISTERS`]: length of the extended registers, and that pixels are little-endian.
 const MAPPED_EXTENDED: u64 = 0x600;
-const LITTLE_ENDIAN: u32 = 0x1e1e_1e1e;
+const EXTENDED: [u8; 8] = [8, 0, 0, 0, 0x1e, 0x1e, 0x1e, 0x1e];
 
 /// What kind of display adapter.
 #[derive(Debug, Clone)]
@@ -206,7 +206,6 @@ impl Vga {
 
     /// A byte of the memory-mapped registers.
     fn read_mapped(&mut self, offset: u64) -> u8 {
-        let extended = [8, 0, 0, 0].into_iter().chain(LITTLE_ENDIAN.to_le_bytes());
         match offset {
             0..0x80 => self.edid[offset as usize],
             0x80..MAPPED_PORTS => 0,
@@ -215,7 +214,7 @@ impl Vga {
                 let register = self.dispi.read((offset - MAPPED_DISPI) as u16 / 2);
                 (register >> (8 * (offset & 1))) as u8
             }
-            MAPPED_EXTENDED..0x608 => extended.skip((offset - MAPPED_EXTENDED) as usize).next().unwrap_or(0),
+            MAPPED_EXTENDED..0x608 => EXTENDED[(offset - MAPPED_EXTENDED) as usize],
             _ => 0xff,
         }
     }
@@ -324,13 +323,13 @@ impl Component for Vga {
         self.registers = Registers::new();
         self.dispi = Dispi::new(self.memory.handle().len() as u32);
         self.config.reset();
-        self.memory.latches = 0;
-        self.memory.set_contents(&[]);
+        self.memory.reset();
         self.changed();
     }
 
     fn save(&mut self) -> Result<SavedUnit, SaveError> {
-        let contents = self.memory.contents();
+        let contents = self.memory.handle().contents();
+        let contents = contents.map_err(|source| SaveError::Unavailable { what: "the display memory", source })?;
         SavedUnit::of(&SavedVga {
             config: self.config.save(),
             registers: SavedRegisters::of(&self.registers),
@@ -353,8 +352,8 @@ impl Component for Vga {
         self.config.restore(SavedVga::KIND, &saved.config)?;
         self.registers = registers;
         self.dispi = dispi;
-        self.memory.latches = saved.latches;
         self.memory.set_contents(&saved.memory.0);
+        self.memory.latches = saved.latches;
         self.changed();
         Ok(())
     }

@@ -266,8 +266,8 @@ impl TextMode {
         let map = u32::from(registers.sequencer[SR_CHARACTER_MAP]);
         let font = |high: u32, low: u32| (map >> high & 1 | (map >> low & 3) << 1) * 0x2000;
         let (first, last) = (u32::from(crtc[CR_CURSOR_START] & 0x1f), u32::from(crtc[CR_CURSOR_END] & 0x1f));
-        let shown = crtc[CR_CURSOR_START] & 0x20 == 0 && first <= last;
         let mut scan = Scan::of(registers);
+        let shown = crtc[CR_CURSOR_START] & 0x20 == 0 && first <= last && first < scan.row_lines;
         // Rows that aren't shown whole aren't shown.
         if scan.lines >= scan.row_height() {
             scan.lines -= scan.lines % scan.row_height();

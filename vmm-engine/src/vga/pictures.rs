@@ -36,7 +36,7 @@ fn text(both: &mut Both, program: &Program, cells: usize) {
     for value in [0x10, mode, 0x20] {
         both.out(0x3c0, value);
     }
-    let page: Vec<u8> = (0..cells).flat_map(|cell| [cell as u8, (cell / 3 ^ cell >> 8) as u8]).collect();
+    let page: Vec<u8> = (0..cells).flat_map(|cell| [cell as u8, ((cell / 3) ^ (cell >> 8)) as u8]).collect();
     both.poke(0xb_8000, &page);
 }
 

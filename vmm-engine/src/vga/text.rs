@@ -181,7 +181,7 @@ fn dots_of(mode: &TextMode, character: u8, glyph: u8) -> u32 {
         // reference; here with the shades and boxes before them, as firmware and emulators agree today.
         9 if mode.line_graphics && (0xb0..=0xdf).contains(&character) => dots << 1 | dots & 1,
         9 => dots << 1,
-        16 => (0..8).fold(0, |wide, bit| wide | (dots >> bit & 1) * 3 << (2 * bit)),
+        16 => (0..8).fold(0, |wide, bit| wide | (((dots >> bit & 1) * 3) << (2 * bit))),
         _ => dots,
     }
 }
