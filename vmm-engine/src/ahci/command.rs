@@ -255,6 +255,6 @@ mod tests {
         let header = header(&memory, &[(0x1fff0, 63)]);
         assert!(header.buffers(&memory, 16).is_ok());
         assert!(header.buffers(&memory, 17).is_err());
-        assert_eq!(CommandHeader::read(&memory, !0, 3), Err(BusFault));
+        assert_eq!(CommandHeader::read(&memory, 0x1fff0, 3), Err(BusFault));
     }
 }

@@ -129,14 +129,13 @@ impl Hba {
         self.regs = RegisterFile::new(&registers::HOST);
         self.index = 0;
         self.config.reset();
-        self.config_changed();
         for port in &mut self.ports {
             if let Some(drive) = &mut port.drive {
                 drive.power_on();
             }
             port.reset();
         }
-        self.update_interrupt();
+        self.config_changed();
     }
 
     /// The configuration space was written. Gives the ports that may have something to do now, as bits.

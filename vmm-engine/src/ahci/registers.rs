@@ -15,8 +15,10 @@ pub(super) const PORT_LEN: u64 = 0x80;
 pub(super) const ABAR_LEN: u32 = 0x1000;
 
 /// What a write does to a register's bits. Bits in none of the masks are read-only.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
+    /// The register exists.
+    is_mapped: bool,
     /// Value after power-on and HBA reset.
     pub(super) reset: u32,
     /// RW: take the written value.
@@ -27,19 +29,21 @@ pub(super) struct Access {
     pub(super) set: u32,
 }
 
-const RESERVED: Access = Access { reset: 0, write: 0, clear: 0, set: 0 };
+const RESERVED: Access = Access { is_mapped: false, reset: 0, write: 0, clear: 0, set: 0 };
+/// A register whose bits are all read-only zeroes.
+const MAPPED: Access = Access { is_mapped: true, ..RESERVED };
 
 const fn read_only(reset: u32) -> Access {
-    Access { reset, ..RESERVED }
+    Access { reset, ..MAPPED }
 }
 const fn read_write(write: u32) -> Access {
-    Access { write, ..RESERVED }
+    Access { write, ..MAPPED }
 }
 const fn write_one_to_clear(clear: u32) -> Access {
-    Access { clear, ..RESERVED }
+    Access { clear, ..MAPPED }
 }
 const fn write_one_to_set(set: u32) -> Access {
-    Access { set, ..RESERVED }
+    Access { set, ..MAPPED }
 }
 
 /// Generic host control (section 3.1): offsets.
@@ -203,7 +207,7 @@ const HOST_MAP: [(u8, Access); 7] = [
                 | (PORTS as u32 - 1),
         ),
     ),
-    (host::GHC, Access { reset: ghc::AE, write: ghc::IE, clear: 0, set: ghc::HR }),
+    (host::GHC, Access { reset: ghc::AE, write: ghc::IE, set: ghc::HR, ..MAPPED }),
     (host::IS, write_one_to_clear((1 << PORTS) - 1)),
     (host::PI, read_only((1 << PORTS) - 1)),
     (host::VS, read_only(0x0001_0301)),
@@ -223,8 +227,8 @@ const PORT_MAP: [(u8, Access); 14] = [
         Access {
             reset: cmd::SUD | cmd::POD,
             write: cmd::ST | cmd::FRE | cmd::ATAPI | cmd::DLAE,
-            clear: 0,
             set: cmd::CLO,
+            ..MAPPED
         },
     ),
     (px::TFD, read_only(TFD_NO_DEVICE)),
@@ -259,18 +263,6 @@ pub(super) struct RegisterFile<const WORDS: usize> {
     values: [u32; WORDS],
     map: &'static [Access; WORDS],
 }
-
-impl std::fmt::Debug for Access {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{:#x}/{:#x}/{:#x}/{:#x}", self.reset, self.write, self.clear, self.set)
-    }
-}
-impl PartialEq for Access {
-    fn eq(&self, other: &Self) -> bool {
-        (self.reset, self.write, self.clear, self.set) == (other.reset, other.write, other.clear, other.set)
-    }
-}
-impl Eq for Access {}
 
 impl<const WORDS: usize> RegisterFile<WORDS> {
     pub(super) fn new(map: &'static [Access; WORDS]) -> Self {
@@ -311,8 +303,7 @@ impl<const WORDS: usize> RegisterFile<WORDS> {
     /// Takes over saved words. `None` when there are more or fewer, or a reserved register isn't zero.
     pub(super) fn from_words(map: &'static [Access; WORDS], words: &[u32]) -> Option<Self> {
         let values: [u32; WORDS] = words.try_into().ok()?;
-        let reserved = |access: &Access| *access == RESERVED;
-        let clean = map.iter().zip(&values).all(|(access, &value)| !reserved(access) || value == 0);
+        let clean = map.iter().zip(&values).all(|(access, &value)| access.is_mapped || value == 0);
         clean.then_some(RegisterFile { values, map })
     }
 }

@@ -58,6 +58,11 @@ impl Outcome {
     fn of(result: Result<(), Failure>) -> Self {
         Outcome { result, moved: 0, taken: Vec::new(), interrupt: false }
     }
+
+    /// The image's code has panicked.
+    pub(super) fn panicked() -> Self {
+        Outcome::of(Err(io::Error::other("the code of the disk image has panicked").into()))
+    }
 }
 
 /// What the image was to do when it failed, in words for whoever runs the machine.

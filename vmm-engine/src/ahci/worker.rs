@@ -7,6 +7,7 @@
 //! The lock around the device, which the buses hold during an access, is taken before; workers never take it.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -196,7 +197,9 @@ impl Shared {
                 self.call_to(port);
             }
             let outcome = MutexGuard::unlocked(&mut hba, || {
-                let outcome = transfer::run(&self.memory, &job.header, &job.request, &crew.stats);
+                // A request that never ended would keep the machine from ever stopping.
+                let work = || transfer::run(&self.memory, &job.header, &job.request, &crew.stats);
+                let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Outcome::panicked());
                 self.judge(port, &job.request, outcome)
             });
             let is_held = matches!(outcome.result, Err(Failure::Held));

@@ -82,10 +82,10 @@ mod tests {
     #[test]
     fn cylinders_heads_and_sectors_count_from_one_in_the_sector() {
         let at = |lba, device| span(&fis(lba, device, 1), Addressing::Short, &CHS, 1 << 40).map(|span| span.lba);
-        assert_eq!(at(0x0000_01, 0), Some(0));
-        assert_eq!(at(0x0001_02, 3), Some((16 + 3) * 63 + 1));
-        assert_eq!(at(0x0000_00, 0), None);
-        assert_eq!(at(0x0000_40, 0), None);
+        assert_eq!(at(0x000001, 0), Some(0));
+        assert_eq!(at(0x000102, 3), Some((16 + 3) * 63 + 1));
+        assert_eq!(at(0x000000, 0), None);
+        assert_eq!(at(0x000040, 0), None);
     }
 
     #[test]
