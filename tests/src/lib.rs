@@ -1,1 +1,19 @@
-//! x
+//! What the whole-machine tests and the benchmarks have in common: the program under test with a library of its own, the
+//! guests, QEMU to compare with, and waiting for a condition with a limit.
+//!
+//! The tests themselves are in the folder `tests`, one file a subject. They use the command line alone, as people do.
+//! A test whose name begins with `long_` takes many minutes, and runs with `cargo xtask test --all`.
+
+#![allow(clippy::print_stderr, reason = "what helps to understand a failed test is written there")]
+
+pub mod bench;
+pub mod console;
+pub mod guests;
+pub mod qemu;
+pub mod tandem;
+pub mod wait;
+
+pub use console::Console;
+pub use guests::Guest;
+pub use tandem::{Machine, Tandem};
+pub use wait::{Patience, wait_until};

@@ -29,8 +29,8 @@ cargo xtask test [--all] [--unit | --machine] [--jobs N] [FILTER]
         --all: the long ones too, on both lab kernels, as root and as an ordinary user
 cargo xtask lab [--kernel 6.1|6.12] [--cpus N] [--memory MIB] [--timeout SECONDS] [--out DIR] [--as-user] [-v] -- COMMAND...
         run COMMAND on a machine that has real KVM
-cargo xtask bench [--rounds N] [--native] [ROW...]
-        measure beside QEMU and write docs/performance.md
+cargo xtask bench [--rounds N] [--kernel 6.1|6.12] [--only tandem|qemu]
+        measure beside QEMU and write docs/performance.md; one side alone is only shown
 cargo xtask guests
         make the guest software that the tests boot, and say where it is
 cargo xtask packages

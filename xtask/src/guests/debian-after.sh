@@ -29,6 +29,9 @@ cp -r "$grub" "$root/boot/grub/i386-pc"
 rm -f "$root"/boot/grub/i386-pc/*.module "$root"/boot/grub/i386-pc/*.img
 line="root=LABEL=debian ro vga=normal console=ttyS0,115200 console=tty0"
 cat > "$root/boot/grub/grub.cfg" <<EOF
+serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
 set default=0
 set timeout=3
 menuentry 'Debian GNU/Linux, text screen' {

@@ -43,6 +43,8 @@ pub(crate) struct Lab {
     pub(crate) limit: Duration,
     /// A folder of this machine that the command can write to.
     pub(crate) out: Option<PathBuf>,
+    /// More of the command's surroundings.
+    pub(crate) variables: Vec<(String, PathBuf)>,
     /// Run as an ordinary user who is in no group but `kvm`.
     pub(crate) as_user: bool,
     /// Show what the kernel says.
@@ -59,6 +61,7 @@ impl Default for Lab {
             memory_mib: 6144,
             limit: Duration::from_secs(600),
             out: None,
+            variables: Vec::new(),
             as_user: false,
             verbose: false,
             log: None,
@@ -241,6 +244,9 @@ impl Lab {
             if PASSED_ON.iter().any(|prefix| name.starts_with(prefix)) {
                 export(&name, &value);
             }
+        }
+        for (name, value) in &self.variables {
+            export(name, &value.to_string_lossy());
         }
         let words: Vec<String> = command.iter().map(|word| quoted(&word.as_ref().to_string_lossy())).collect();
         script.push_str(&format!("cd {} || exit 125\nexec {}\n", quoted(&here.to_string_lossy()), words.join(" ")));

@@ -25,7 +25,7 @@ use crate::host::{self, Host};
 use crate::lab::{Lab, Outcome};
 use crate::{guests, packages, process};
 
-/// Where the whole-machine tests find the program, and the guests.
+/// Where the whole-machine tests find the program (another one, if it is set already), and the guests.
 const PROGRAM_VARIABLE: &str = "TANDEM_BIN";
 const GUESTS_VARIABLE: &str = "TANDEM_TEST_GUESTS";
 /// A lab is given up when a test has passed its limit by this much and nothing happened.
@@ -100,11 +100,12 @@ fn run_here(tests: &[Test], asked: &Asked, built: &Built, report: &Report) -> Re
 
 /// Runs the tests that need a KVM, in each place.
 fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &Report) -> Result<()> {
-    let surroundings = [
-        (PROGRAM_VARIABLE.to_owned(), built.binary("tandem")?.to_owned()),
-        (GUESTS_VARIABLE.to_owned(), guests::ensure()?),
-    ];
-    let host = host::tried(built.binary("tandem")?);
+    let tandem = match std::env::var_os(PROGRAM_VARIABLE) {
+        Some(other) => PathBuf::from(other),
+        None => built.binary("tandem")?.to_owned(),
+    };
+    let surroundings = [(PROGRAM_VARIABLE.to_owned(), tandem.clone()), (GUESTS_VARIABLE.to_owned(), guests::ensure()?)];
+    let host = host::tried(&tandem);
     println!("this machine's KVM {host}");
     let here = matches!(host, Host::RunsGuests);
     if let Err(error) = Lab::check() {

@@ -186,6 +186,8 @@ impl Order {
         let mut command = Command::new(&test.program);
         command.args([test.name.as_str(), "--exact", "--nocapture", "--test-threads=1"]);
         command.current_dir(&test.dir).env("CARGO_MANIFEST_DIR", &test.dir).env(MARK, &mark).env(ARTIFACTS, &artifacts);
+        // A test's error says what happened; where the library that runs it was called from is no help.
+        command.env("RUST_BACKTRACE", "0");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
         let start = Instant::now();

@@ -1,0 +1,252 @@
+//! The program under test, with a library and a runtime folder that nobody else has.
+//!
+//! What helps to understand a failure (pictures, texts, logs, serial output) goes to the folder that the variable
+//! `TANDEM_TEST_ARTIFACTS` names. Every machine ends with the value.
+
+use std::cell::RefCell;
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::console::Console;
+use crate::wait::wait_until;
+
+const PROGRAM: &str = "TANDEM_BIN";
+const ARTIFACTS: &str = "TANDEM_TEST_ARTIFACTS";
+
+/// The program, with a library of its own.
+pub struct Tandem {
+    dir: TempDir,
+    program: PathBuf,
+    machines: RefCell<Vec<String>>,
+}
+
+/// How a command ended, and what it wrote.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl Tandem {
+    /// An empty library.
+    ///
+    /// # Errors
+    /// The program was not built, or there is no room for temporary files.
+    pub fn new() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("tandem").tempdir().context("no folder for the library")?;
+        for sub in ["home", "run"] {
+            fs::create_dir(dir.path().join(sub))?;
+        }
+        Ok(Self { dir, program: program()?, machines: RefCell::default() })
+    }
+
+    /// The library's folder.
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// A path for a file of the test's own.
+    #[must_use]
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A command line of the program, not started yet.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(args).stdin(Stdio::null());
+        command.env("TANDEM_HOME", self.home()).env("XDG_RUNTIME_DIR", self.dir.path().join("run"));
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        command
+    }
+
+    /// Runs a command line to its end.
+    ///
+    /// # Errors
+    /// The program could not be run.
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Said> {
+        let Output { status, stdout, stderr } = self.command(args).output().context("can't run tandem")?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Said { status, out: text(&stdout), err: text(&stderr) })
+    }
+
+    /// Runs a command line that must succeed, and gives what it wrote.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn ok(&self, args: &[&str]) -> Result<String> {
+        let said = self.run(args)?;
+        ensure!(said.status.success(), "tandem {} failed ({}): {}", args.join(" "), said.status, said.err.trim());
+        Ok(said.out)
+    }
+
+    /// Runs a command line that must be refused with exit status 1 and one line on standard error, and gives that line.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn refused(&self, args: &[&str]) -> Result<String> {
+        let said = self.run(args)?;
+        let err = said.err.trim_end();
+        ensure!(said.status.code() == Some(1), "tandem {}: {} instead of 1: {err}", args.join(" "), said.status);
+        ensure!(!err.is_empty() && !err.contains('\n'), "tandem {} did not say one line: {err:?}", args.join(" "));
+        Ok(err.to_owned())
+    }
+
+    /// Makes a machine whose serial output is kept.
+    ///
+    /// # Errors
+    /// The program refused.
+    pub fn create(&self, name: &str, args: &[&str]) -> Result<Machine<'_>> {
+        let machine = Machine { tandem: self, name: name.to_owned(), serial: self.serial_file(name) };
+        let serial = machine.serial.to_str().context("the path is text")?;
+        self.ok(&[&["create", name, "--serial", serial], args].concat())?;
+        self.machines.borrow_mut().push(name.to_owned());
+        Ok(machine)
+    }
+
+    fn serial_file(&self, name: &str) -> PathBuf {
+        self.scratch(&format!("serial-{}", file_name(name)))
+    }
+
+    /// Keeps what a machine shows and what its log says.
+    fn keep(&self, name: &str) {
+        let Some(dir) = env::var_os(ARTIFACTS).map(PathBuf::from) else { return };
+        let file = |end: &str| dir.join(format!("{}{end}", file_name(name)));
+        let keep = |end: &str, args: &[&str]| {
+            let said = self.run(args).ok().filter(|said| said.status.success() && !said.out.is_empty());
+            said.map(|said| fs::write(file(end), said.out))
+        };
+        let picture = file(".png").into_os_string().into_string();
+        if let Ok(picture) = picture {
+            self.run(["screenshot", name, &picture]).ok();
+        }
+        keep(".screen.txt", &["screenshot", name, "--text"]);
+        keep(".log", &["logs", name]);
+        fs::copy(self.serial_file(name), file(".serial.txt")).ok();
+    }
+}
+
+impl Drop for Tandem {
+    fn drop(&mut self) {
+        for name in self.machines.take() {
+            self.keep(&name);
+            self.run(["kill", &name]).ok();
+        }
+    }
+}
+
+/// A machine of a test.
+pub struct Machine<'a> {
+    tandem: &'a Tandem,
+    name: String,
+    serial: PathBuf,
+}
+
+impl Machine<'_> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Starts it without a window.
+    ///
+    /// # Errors
+    /// The program refused.
+    pub fn start(&self) -> Result<()> {
+        self.tandem.ok(&["start", &self.name, "--headless"]).map(drop)
+    }
+
+    /// Runs it without a window as a child, which ends when the machine is off.
+    ///
+    /// # Errors
+    /// The program could not be run.
+    pub fn run(&self) -> Result<Child> {
+        let mut command = self.tandem.command(["run", &self.name, "--headless"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().context("can't run tandem")
+    }
+
+    /// Runs a command about it that must succeed, with its name after the first word.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn ok(&self, verb: &str, args: &[&str]) -> Result<String> {
+        self.tandem.ok(&[&[verb, &self.name], args].concat())
+    }
+
+    /// Its state, as `show --json` names it.
+    ///
+    /// # Errors
+    /// The program refused, or said something else.
+    pub fn state(&self) -> Result<String> {
+        let shown: serde_json::Value = serde_json::from_str(&self.ok("show", &["--json"])?)?;
+        shown["state"].as_str().map(str::to_owned).context("`show --json` has no state")
+    }
+
+    /// Waits until it is in a state.
+    ///
+    /// # Errors
+    /// The limit passed.
+    pub fn wait_for_state(&self, state: &str, limit: Duration) -> Result<()> {
+        wait_until(&format!("{} to be {state}", self.name), limit, || Ok((self.state()? == state).then_some(())))
+    }
+
+    /// Presses keys together, such as `ctrl+alt+del`.
+    ///
+    /// # Errors
+    /// The program refused.
+    pub fn key(&self, keys: &str) -> Result<()> {
+        self.ok("key", &[keys]).map(drop)
+    }
+}
+
+impl Console for Machine<'_> {
+    fn title(&self) -> &str {
+        &self.name
+    }
+
+    fn screen_text(&self) -> Result<String> {
+        // A screen between two modes, or in a graphical one, has no characters: that is no failure.
+        Ok(self.tandem.run(["screenshot", &self.name, "--text"])?.out)
+    }
+
+    fn type_text(&self, text: &str) -> Result<()> {
+        self.ok("type", &[text]).map(drop)
+    }
+
+    fn serial(&self) -> Result<String> {
+        let bytes = if self.serial.exists() { fs::read(&self.serial)? } else { Vec::new() };
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// A machine's name as a file's.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect()
+}
+
+/// The program under test: what `cargo xtask test` built, or else what stands beside the test's own program.
+fn program() -> Result<PathBuf> {
+    if let Some(program) = env::var_os(PROGRAM) {
+        return Ok(program.into());
+    }
+    let test = env::current_exe().context("this program has no path")?;
+    let built = test.ancestors().nth(2).map(|dir: &Path| dir.join("tandem")).filter(|program| program.is_file());
+    match built {
+        Some(program) => Ok(program),
+        None => bail!("tandem was not built: run `cargo xtask test`, or name it in {PROGRAM}"),
+    }
+}
