@@ -71,9 +71,15 @@ fn ensure_these(wanted: &[&'static str]) -> Result<()> {
         return Ok(());
     }
     eprintln!("xtask: installing Debian's {}", missing.join(" "));
-    let steps = machine.plan(&missing, || Ok(Apt::ready()?.options()))?;
-    for step in &steps {
-        as_root(&step.words())?;
+    let install = || -> Result<()> {
+        let steps = machine.plan(&missing, || Ok(Apt::ready()?.options()))?;
+        steps.iter().try_for_each(|step| as_root(&step.words()))
+    };
+    if let Err(error) = install() {
+        // A mirror forgets the versions that old lists name.
+        eprintln!("xtask: {error:#}; once more with new package lists");
+        update()?;
+        install()?;
     }
     let missing = machine.missing(&missing)?;
     if missing.is_empty() { Ok(()) } else { bail!("apt-get did not install {}", missing.join(" ")) }
@@ -99,24 +105,22 @@ fn as_root(words: &[OsString]) -> Result<()> {
     process::run(&mut command)
 }
 
-/// One run of apt-get.
+/// Fetches the lists of the machine's own sources.
+fn update() -> Result<()> {
+    as_root(&["update".into()])
+}
+
+/// One installation: options that come before the packages, and the packages.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
-    /// Fetch the lists of the machine's own sources.
-    Update,
-    /// Install, with these options before the packages.
-    Install(Vec<OsString>, Vec<String>),
+struct Step {
+    options: Vec<OsString>,
+    packages: Vec<String>,
 }
 
 impl Step {
     fn words(&self) -> Vec<OsString> {
-        match self {
-            Self::Update => vec!["update".into()],
-            Self::Install(options, packages) => {
-                let words = CAREFULLY.iter().map(OsString::from).chain(options.iter().cloned());
-                words.chain(packages.iter().map(OsString::from)).collect()
-            }
-        }
+        let words = CAREFULLY.iter().map(OsString::from).chain(self.options.iter().cloned());
+        words.chain(self.packages.iter().map(OsString::from)).collect()
     }
 }
 
@@ -146,15 +150,14 @@ impl Machine {
     fn plan(&self, missing: &[&str], private: impl FnOnce() -> Result<Vec<OsString>>) -> Result<Vec<Step>> {
         let everything: Vec<String> = missing.iter().map(|package| (*package).to_owned()).collect();
         if self.simulate(&[], &everything).is_ok() {
-            return Ok(vec![Step::Install(Vec::new(), everything)]);
+            return Ok(vec![Step { options: Vec::new(), packages: everything }]);
         }
         // Lists that are missing or old are the usual reason, parts from elsewhere the other.
         let mut steps = Vec::new();
-        let unknown: Vec<String> = everything.iter().filter(|name| !self.knows(name)).cloned().collect();
-        if !unknown.is_empty() && self.apt.is_empty() {
-            as_root(&Step::Update.words())?;
+        if self.apt.is_empty() && everything.iter().any(|name| !self.knows(name)) {
+            update()?;
             if self.simulate(&[], &everything).is_ok() {
-                return Ok(vec![Step::Install(Vec::new(), everything)]);
+                return Ok(vec![Step { options: Vec::new(), packages: everything }]);
             }
         }
         let private = private()?;
@@ -166,13 +169,13 @@ impl Machine {
                 continue;
             }
             if self.simulate(&[], &group).is_ok() {
-                steps.push(Step::Install(Vec::new(), group));
+                steps.push(Step { options: Vec::new(), packages: group });
                 continue;
             }
             self.simulate(last_resort, &group).with_context(|| {
                 format!("apt can't install {} without removing or downgrading something", group.join(" "))
             })?;
-            steps.push(Step::Install(last_resort.clone(), group));
+            steps.push(Step { options: last_resort.clone(), packages: group });
         }
         Ok(steps)
     }
@@ -284,7 +287,7 @@ mod tests {
         let (machine, _) = machine(scratch.path(), &[]);
         let steps =
             machine.plan(&["qemu-system-x86", "xorriso"], || panic!("the private sources are not needed")).unwrap();
-        assert_eq!(steps, [Step::Install(vec![], vec!["qemu-system-x86".into(), "xorriso".into()])]);
+        assert_eq!(steps, [Step { options: vec![], packages: vec!["qemu-system-x86".into(), "xorriso".into()] }]);
     }
 
     #[test]
@@ -293,8 +296,10 @@ mod tests {
         let (machine, private) = machine(scratch.path(), &[stanza("qemu-utils", "1:10.0", "")]);
         let steps = machine.plan(&["qemu-system-x86", "xorriso"], || Ok(private.clone())).unwrap();
         let newer = [private.as_slice(), &["-t".into(), BACKPORTS.into()]].concat();
-        let expected =
-            [Step::Install(vec![], vec!["xorriso".into()]), Step::Install(newer, vec!["qemu-system-x86".into()])];
+        let expected = [
+            Step { options: vec![], packages: vec!["xorriso".into()] },
+            Step { options: newer, packages: vec!["qemu-system-x86".into()] },
+        ];
         assert_eq!(steps, expected);
     }
 

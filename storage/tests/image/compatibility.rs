@@ -132,7 +132,8 @@ fn compressed_images_are_read_and_written() {
     let folder = Folder::new();
     let plain = folder.path("plain.raw");
     let mut numbers = Numbers(3);
-    let mut model: Vec<u8> = (0..SIZE).map(|byte| if byte % 5000 < 1000 { numbers.below(7) as u8 } else { 9 }).collect();
+    let mut model: Vec<u8> =
+        (0..SIZE).map(|byte| if byte % 5000 < 1000 { numbers.below(7) as u8 } else { 9 }).collect();
     std::fs::write(&plain, &model).unwrap();
     let path = folder.path("disk");
     qemu_ok("qemu-img", &["convert", "-c", "-O", "qcow2", text(&plain), text(&path)]);

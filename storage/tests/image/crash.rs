@@ -130,7 +130,10 @@ fn kill_again_and_again(images: &[PathBuf], kills: u64, seed: u64) {
         let mut allowed: Model = flushed.iter().map(|(block, content)| (*block, vec![*content])).collect();
         for (block, content) in changes(last_flushed + 1) {
             // Not flushed, or not known to be
-            allowed.entry(block).or_insert_with(|| vec![[0; BLOCK as usize]]).push(content.unwrap_or([0; BLOCK as usize]));
+            allowed
+                .entry(block)
+                .or_insert_with(|| vec![[0; BLOCK as usize]])
+                .push(content.unwrap_or([0; BLOCK as usize]));
         }
         let image = open_all(images);
         for (block, contents) in &allowed {

@@ -8,7 +8,9 @@ use std::thread;
 use storage::disk::Disk;
 use storage::image::{Image, NewImage};
 
-use crate::support::{Folder, Numbers, assert_clean, backing, content, content_by_qemu, open_all, open_qcow2, read, write};
+use crate::support::{
+    Folder, Numbers, assert_clean, backing, content, content_by_qemu, open_all, open_qcow2, read, write,
+};
 
 const THREADS: u64 = 8;
 const SECTOR: u64 = 512;

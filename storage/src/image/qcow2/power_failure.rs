@@ -112,7 +112,11 @@ fn check(path: &Path, checkpoint: &Checkpoint, open: impl FnOnce(HostFile) -> Qc
         let later = checkpoint.later.get(block).map_or(&[][..], Vec::as_slice);
         for sector in found.as_chunks::<512>().0 {
             let allowed = sector[0] == *flushed || later.contains(&sector[0]);
-            assert!(allowed && *sector == [sector[0]; 512], "block {block} has {:x}, was {flushed:x}, {later:x?}", sector[0]);
+            assert!(
+                allowed && *sector == [sector[0]; 512],
+                "block {block} has {:x}, was {flushed:x}, {later:x?}",
+                sector[0]
+            );
         }
     }
 }
