@@ -20,6 +20,7 @@ mod clock;
 mod coalesced;
 mod cpuid;
 mod error;
+pub mod host;
 mod lines;
 pub mod loader;
 pub mod memory;

@@ -5,6 +5,7 @@
 
 use std::{
     ffi::CString,
+    io,
     os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, OnceLock},
@@ -230,19 +231,26 @@ fn check(options: &PartitionOptions) -> Result<(), PartitionError> {
 pub(crate) fn open(path: &Path) -> Result<Kvm, PartitionError> {
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| PartitionError::Options("a path with a zero byte".into()))?;
-    let kvm = Kvm::new_with_path(name).map_err(|error| match error.errno() {
-        libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ENOTDIR => PartitionError::Missing { path: path.into() },
-        libc::EACCES | libc::EPERM => PartitionError::NotAllowed { path: path.into() },
-        libc::EBUSY => PartitionError::Busy,
-        _ => PartitionError::Refused { what: "to be opened", source: error.into() },
-    })?;
-    let version = kvm.get_api_version();
-    if version != KVM_INTERFACE {
-        return Err(PartitionError::TooOld { version });
+    let kvm = Kvm::new_with_path(name).map_err(|error| open_error(error, path))?;
+    match kvm.get_api_version() {
+        KVM_INTERFACE => {}
+        none if none < 0 => {
+            return Err(PartitionError::Refused { what: "to tell its version", source: io::Error::last_os_error() });
+        }
+        version => return Err(PartitionError::TooOld { version }),
     }
     match capability::first_missing(&kvm) {
         Some(missing) => Err(PartitionError::Lacks { capability: missing.name }),
         None => Ok(kvm),
+    }
+}
+
+fn open_error(error: kvm_ioctls::Error, path: &Path) -> PartitionError {
+    match error.errno() {
+        libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ENOTDIR => PartitionError::Missing { path: path.into() },
+        libc::EACCES | libc::EPERM => PartitionError::NotAllowed { path: path.into() },
+        libc::EBUSY => PartitionError::Busy,
+        _ => PartitionError::Refused { what: "to be opened", source: error.into() },
     }
 }
 
@@ -269,5 +277,43 @@ fn report_refused_msrs(kvm: &Kvm, vm: &VmFd, notes: &Notes) {
     request.args[0] = u64::from(KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL);
     if let Err(error) = vm.enable_cap(&request) {
         notes.add(Note::Refused { what: format!("telling of unknown MSRs ({error})") });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(errno: i32) -> String {
+        open_error(kvm_ioctls::Error::new(errno), Path::new("/dev/kvm")).to_string()
+    }
+
+    #[test]
+    fn a_refused_device_says_what_to_do() {
+        assert_eq!(
+            message(libc::EACCES),
+            "This account may not use /dev/kvm. Nothing was changed. Run `sudo usermod -aG kvm $USER` and log in again."
+        );
+        assert!(message(libc::ENOENT).starts_with("This host has no /dev/kvm:"));
+        assert!(message(libc::EBUSY).contains("VirtualBox"));
+        assert!(message(libc::EIO).contains("refuses to be opened"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_kvm_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = PartitionOptions { cpus: 1, memory: vec![(0, 0x1000)] };
+        let refused = Partition::new_at(file.path(), &options);
+        assert!(matches!(refused, Err(PartitionError::Refused { what: "to tell its version", .. })), "{refused:?}");
+        let missing = Partition::new_at(&file.path().join("kvm"), &options);
+        assert!(matches!(missing, Err(PartitionError::Missing { .. })), "{missing:?}");
+    }
+
+    #[test]
+    fn impossible_options_are_refused() {
+        for (cpus, memory) in [(0, (0, 0x1000)), (65, (0, 0x1000)), (1, (0xfeff_0000, 0x1_0000)), (1, (u64::MAX, 2))] {
+            let options = PartitionOptions { cpus, memory: vec![memory] };
+            assert!(matches!(Partition::new(&options), Err(PartitionError::Options(_))), "{options:?}");
+        }
     }
 }
