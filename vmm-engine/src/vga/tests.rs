@@ -153,6 +153,18 @@ fn the_cursor_blinks_and_only_it_is_drawn() {
 }
 
 #[test]
+fn a_cursor_below_its_cell_changes_nothing() {
+    let mut setup = Setup::text();
+    setup.with(|vga| {
+        set(vga, 0x3d4, 0x0a, 0x10);
+        set(vga, 0x3d4, 0x0b, 0x1f);
+    });
+    setup.draw();
+    setup.clock.advance(Duration::from_millis(230));
+    assert!(setup.draw().is_empty());
+}
+
+#[test]
 fn characters_blink_when_the_attribute_says_so() {
     let mut setup = Setup::text();
     setup.with(|vga| vga.poke(0xb_8000, &[1, 0x97]));
