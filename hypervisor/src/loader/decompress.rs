@@ -163,7 +163,7 @@ fn buffer(expected: u64) -> io::Result<Vec<u8>> {
 fn lz4_legacy(packed: &[u8], expected: u64) -> io::Result<Vec<u8>> {
     let mut out = buffer(expected)?;
     let mut block = vec![0; LZ4_BLOCK];
-    let mut rest = &packed[LZ4_LEGACY_MAGIC.len()..];
+    let mut rest = packed.get(LZ4_LEGACY_MAGIC.len()..).ok_or(io::ErrorKind::UnexpectedEof)?;
     while let Some((head, tail)) = rest.split_first_chunk::<4>() {
         rest = tail;
         if *head == LZ4_LEGACY_MAGIC {
@@ -232,11 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn data_that_is_cut_off_is_damaged() {
-        for (_, packed) in PACKED {
-            let bytes = [&packed[..packed.len() / 2], &100_000_u32.to_le_bytes()].concat();
-            let error = unpack(&bytes).unwrap_err();
-            assert!(matches!(error, DecompressError::Damaged { .. } | DecompressError::WrongLength { .. }), "{error}");
+    fn data_that_is_cut_off_is_an_error_wherever_it_is_cut() {
+        for (format, packed) in PACKED {
+            for len in (0..32).chain((32..packed.len() - 4).step_by(29)) {
+                assert!(unpack(&packed[..len]).is_err(), "{format} cut to {len}");
+                let error = unpack(&[&packed[..len], &100_000_u32.to_le_bytes()].concat()).unwrap_err();
+                assert!(!matches!(error, DecompressError::TooLarge { .. }), "{format} cut to {len}: {error}");
+            }
         }
     }
 
@@ -263,6 +265,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
         #[test]
         fn damaged_data_never_panics(
             which in 0..PACKED.len(),
