@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use hypervisor::host::{self, Severity};
+use hypervisor::host::{Finding, Fix, Host, RealGuests, Severity};
 use machine::{
     control::{Reply, Request, Status},
     definition::Definition,
@@ -18,69 +18,78 @@ use crate::{arguments::Given, firmware, output};
 
 /// A finding of `doctor`, for programs.
 #[derive(Serialize)]
-struct FindingRecord<'a> {
-    id: &'a str,
-    severity: &'a str,
-    what: &'a str,
-    meaning: &'a str,
-    fix: Option<&'a str>,
+struct FindingRecord {
+    id: &'static str,
+    severity: &'static str,
+    what: String,
+    meaning: String,
+    fix: Option<String>,
+}
+
+impl From<Finding> for FindingRecord {
+    fn from(finding: Finding) -> Self {
+        let severity = match finding.severity {
+            Severity::Ok => "ok",
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Problem => "problem",
+        };
+        let fix = finding.fix.map(|fix| fix.to_string());
+        FindingRecord { id: finding.id, severity, what: finding.what, meaning: finding.meaning, fix }
+    }
 }
 
 /// Says what this host can do. Ends with 1 when machines can't run.
 pub(super) fn doctor(given: &Given<'_>) -> Result<ExitCode> {
-    let report = host::examine(&host::Paths::default());
-    let mut findings = report.findings;
+    #[derive(Serialize)]
+    struct Report {
+        /// Whether unmodified systems run: tried.
+        real_guests: bool,
+        real_guests_why: Option<String>,
+        findings: Vec<FindingRecord>,
+    }
+    let host = Host::new();
+    let (real_guests, real_guests_why) = match host.real_guests() {
+        RealGuests::Yes => (true, None),
+        RealGuests::No { reason, details } => (false, Some(format!("{reason} ({details})"))),
+        RealGuests::NoKvm { reason } => (false, Some(reason)),
+    };
+    let mut findings = host.findings();
     findings.push(firmware_finding());
     let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
-    let records = findings.iter().map(|finding| FindingRecord {
-        id: finding.id,
-        severity: finding.severity.name(),
-        what: &finding.what,
-        meaning: &finding.meaning,
-        fix: finding.fix.as_deref(),
-    });
-    let records: Vec<_> = records.collect();
+    let findings: Vec<FindingRecord> = findings.into_iter().map(FindingRecord::from).collect();
     if given.json() {
-        #[derive(Serialize)]
-        struct Report<'a> {
-            real_guests: bool,
-            findings: Vec<FindingRecord<'a>>,
-        }
-        output::json(&Report { real_guests: report.real_guests.is_yes(), findings: records })?;
+        output::json(&Report { real_guests, real_guests_why, findings })?;
     } else {
-        for record in &records {
-            let mark = match record.severity {
-                "ok" => "ok      ",
-                "note" => "note    ",
-                "warning" => "WARNING ",
-                _ => "PROBLEM ",
-            };
-            output::line(format_args!("{mark} {}. {}", record.what, record.meaning))?;
-            if let Some(fix) = record.fix {
-                output::line(format_args!("         Fix: {fix}"))?;
+        for finding in &findings {
+            output::line(format_args!("{:<8} {} {}", finding.severity, finding.what, finding.meaning))?;
+            if let Some(fix) = &finding.fix {
+                output::line(format_args!("{:<8} {fix}", ""))?;
             }
         }
     }
     Ok(if problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn firmware_finding() -> host::Finding {
-    let installed = firmware::bios().zip(firmware::video());
-    let (severity, what, meaning, fix) = match installed {
-        Some((bios, _)) => (
-            Severity::Ok,
-            format!("SeaBIOS is installed ({})", bios.display()),
-            "PCs have firmware to start with",
-            None,
-        ),
-        None => (
-            Severity::Problem,
-            "SeaBIOS is not installed".into(),
-            "A PC has no firmware to start with",
-            Some("sudo apt install seabios".into()),
-        ),
+fn firmware_finding() -> Finding {
+    let finding = |severity, what: &str, meaning: &str, fix| Finding {
+        id: "firmware",
+        severity,
+        what: what.to_owned(),
+        meaning: meaning.to_owned(),
+        fix,
     };
-    host::Finding { id: "firmware", severity, what, meaning: meaning.into(), fix }
+    match firmware::bios().zip(firmware::video()) {
+        Some((bios, _)) => {
+            finding(Severity::Ok, &format!("The PC's firmware is installed: {}.", bios.display()), "", None)
+        }
+        None => finding(
+            Severity::Problem,
+            "The PC's firmware (SeaBIOS) is not installed.",
+            "No PC can start.",
+            Some(Fix::Command("sudo apt install seabios".into())),
+        ),
+    }
 }
 
 /// A machine in a list, for programs.
