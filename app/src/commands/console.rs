@@ -48,8 +48,14 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 
 pub(super) fn type_text(given: &Given<'_>) -> Result<()> {
     let keys = display::typing::inputs(&display::typing::strokes(given.required("text")?)?);
-    let (_, mut client) = connect(given, "type")?;
-    client.ask(Request::Input(keys)).map(drop)
+    send(given, "type", &keys)
+}
+
+/// Does all of `inputs` at the console, a few at a time: each is answered when the guest has taken it.
+fn send(given: &Given<'_>, id: &str, inputs: &[Input]) -> Result<()> {
+    const AT_ONCE: usize = 64;
+    let (_, mut client) = connect(given, id)?;
+    inputs.chunks(AT_ONCE).try_for_each(|inputs| client.ask(Request::Input(inputs.to_vec())).map(drop))
 }
 
 pub(super) fn key(given: &Given<'_>) -> Result<()> {
@@ -57,14 +63,12 @@ pub(super) fn key(given: &Given<'_>) -> Result<()> {
     for chord in given.texts("keys") {
         inputs.extend(chord.parse::<display::chord::Chord>()?.inputs());
     }
-    let (_, mut client) = connect(given, "key")?;
-    client.ask(Request::Input(inputs)).map(drop)
+    send(given, "key", &inputs)
 }
 
 pub(super) fn mouse(given: &Given<'_>) -> Result<()> {
     let inputs = mouse_inputs(given.required("event")?, &given.texts("values"))?;
-    let (_, mut client) = connect(given, "mouse")?;
-    client.ask(Request::Input(inputs)).map(drop)
+    send(given, "mouse", &inputs)
 }
 
 fn mouse_inputs(event: &str, values: &[&str]) -> Result<Vec<Input>> {
