@@ -1,7 +1,7 @@
 # A guest that draws in one display mode after the other, for comparing display adapters.
 #
-# Protocol: when a mode is drawn completely, "mode N\n" (N from 1, decimal) is written to the debug console, ports E9h and
-# 402h. Any key goes on to the next mode. After the last one's key, "end\n" is written and the processor halts. A mode that
+# Protocol: when a mode is drawn completely, "mode N\n" (N from 1, decimal) is written to the debug console, port
+# E9h. Any key goes on to the next mode. After the last one's key, "end\n" is written and the processor halts. A mode that
 # the VGA BIOS doesn't offer gives "mode N missing\n" instead. In mode 1 the cursor blinks; nothing else moves.
 #
 # The image is a boot sector with the rest of the program behind it; it starts from a floppy or a hard disk.
@@ -75,8 +75,6 @@ print:  lodsb
         test    al, al
         jz      1f
         out     0xe9, al
-        mov     dx, 0x402
-        out     dx, al
         jmp     print
 1:      ret
 
