@@ -28,7 +28,7 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
     let only: Option<String> = args.option("--only")?;
     args.finish()?;
     packages::ensure()?;
-    let built = build::build(&["--workspace", "--bins"])?;
+    let built = build::build(&["-p", "tandem", "-p", "whole-machine", "--bins"])?;
     let tandem = built.binary("tandem")?;
     let out = tandem.parent().context("a program has a folder")?.join("bench");
     fs::create_dir_all(&out).with_context(|| format!("can't create {}", out.display()))?;
