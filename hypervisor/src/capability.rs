@@ -52,7 +52,6 @@ pub(crate) const OPTIONAL: &[Capability] = &[
         "KVM_CAP_X86_USER_SPACE_MSR",
         "registers that a guest asks for in vain are not listed",
     ),
-    optional(Cap::GetTscKhz, "KVM_CAP_GET_TSC_KHZ", "the guest's time stamp counter runs on during a pause"),
 ];
 
 /// The first required capability that `kvm` lacks.

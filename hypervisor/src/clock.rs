@@ -73,12 +73,11 @@ impl GuestClock {
         for (vcpu, &tsc) in vcpus.zip(&frozen.tscs) {
             let deadline = get_msr(vcpu, IA32_TSC_DEADLINE).unwrap_or(0);
             match abi::set_tsc_offset(vcpu, tsc.wrapping_sub(host_tsc)) {
-                // KVM is older, and the counters show what was written to them a moment ago.
-                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {}
                 Ok(()) if deadline != 0 => deadlines.push((vcpu, deadline)),
                 Ok(()) => {}
                 Err(error) => {
-                    notes.add(Note::Refused { what: format!("to put the time stamp counter back ({error})") });
+                    let what = format!("to stop the time stamp counter in a pause ({error})");
+                    notes.add(Note::Refused { what });
                 }
             }
         }

@@ -7,7 +7,10 @@ use rustix::{
     fs::{FallocateFlags, SeekFrom},
     io::Errno,
 };
-use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap, MmapRegion, VolatileMemory, VolatileSlice};
+use vm_memory::{
+    FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap, MmapRegion,
+    VolatileMemory, VolatileSlice,
+};
 
 /// A guest's RAM. Clones share it. Reads and writes go through `vm-memory`'s `Bytes` and are checked.
 pub type GuestMemory = GuestMemoryMmap<()>;
@@ -52,7 +55,21 @@ pub fn guest_memory(ranges: &[(u64, u64)]) -> Result<GuestMemory, MemoryError> {
         let file = FileOffset::new(memfd("guest-ram", len)?, 0);
         regions.push((GuestAddress(base), len as usize, Some(file)));
     }
-    GuestMemory::from_ranges_with_files(regions).map_err(|error| MemoryError::Ranges(error.to_string()))
+    let memory =
+        GuestMemory::from_ranges_with_files(regions).map_err(|error| MemoryError::Ranges(error.to_string()))?;
+    memory.iter().for_each(advise);
+    Ok(memory)
+}
+
+/// Asks for large pages, which the host gives where `shmem_enabled` allows them, and keeps the guest's memory out of
+/// crash dumps. Advice may be refused.
+fn advise(region: &GuestRegionMmap<()>) {
+    use rustix::mm::{Advice, madvise};
+    for advice in [Advice::LinuxHugepage, Advice::LinuxDontDump] {
+        // SAFETY: the range is the region's own mapping, and neither advice changes what is in it.
+        #[allow(unsafe_code)]
+        let _ = unsafe { madvise(region.as_ptr().cast(), region.len() as usize, advice) };
+    }
 }
 
 /// Reports which pages of a mapping the guest has written.
@@ -165,7 +182,7 @@ impl std::fmt::Debug for DeviceMemory {
 
 #[cfg(test)]
 mod tests {
-    use vm_memory::{Bytes, GuestMemoryBackend as _, VolatileMemory};
+    use vm_memory::Bytes;
 
     use super::*;
 

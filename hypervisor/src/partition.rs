@@ -88,6 +88,10 @@ impl Partition {
     pub fn new_at(path: &Path, options: &PartitionOptions) -> Result<Partition, PartitionError> {
         check(options)?;
         let kvm = open(path)?;
+        let most = kvm.get_max_vcpus();
+        if options.cpus as usize > most {
+            return Err(PartitionError::Options(format!("this host's KVM has at most {most} processors in a machine")));
+        }
         let memory = memory::guest_memory(&options.memory)?;
         let vm = create_vm(&kvm)?;
         let notes = Notes::default();

@@ -171,12 +171,6 @@ impl Vcpus {
         inner.speaker.lock().freeze(&inner.vm)
     }
 
-    /// Whether the processors are allowed to run.
-    #[must_use]
-    pub fn running(&self) -> bool {
-        *self.running.lock()
-    }
-
     /// Power-on state for processors, local APICs and chips, with the first processor at `start`. Devices are reset
     /// before, so that their interrupt lines are low.
     ///
@@ -192,9 +186,7 @@ impl Vcpus {
         self.partition.power_on_chips().write(&inner.vm, &mut inner.speaker.lock())?;
         for (id, (fd, power_on)) in fds.iter().zip(&self.power_on).enumerate() {
             let mut state = power_on.clone();
-            if id == 0 {
-                start.apply(&mut state, &inner.memory)?;
-            }
+            start.apply(id, &mut state, &inner.memory)?;
             state.write(fd, &inner.notes)?;
         }
         clock::reset_tsc(fds.iter().map(|fd| &**fd));

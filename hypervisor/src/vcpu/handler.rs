@@ -13,7 +13,8 @@ pub enum VcpuEvent {
 }
 
 /// The machine behind the processors. Its functions are called on the processors' threads, by several at once, with no
-/// lock of this crate held except, for writes that have gathered, the coalesced ring's.
+/// lock of this crate held except, for writes that have gathered, the coalesced ring's. Gathered writes also come on the
+/// thread that drains them or pauses.
 ///
 /// What changes the machine's state (reset, power-off, pause) is queued for the thread that owns it: waiting here for
 /// the processors to pause would wait for oneself.

@@ -82,10 +82,11 @@ fn descriptor(segment: &kvm_segment) -> u64 {
 }
 
 impl StartState {
-    /// Changes the first processor's power-on `state`, and writes the tables that the state needs.
-    pub(crate) fn apply(self, state: &mut VcpuState, memory: &GuestMemory) -> Result<(), StateError> {
+    /// Changes the power-on state of processor `id`, and writes the tables that the first one's needs.
+    pub(crate) fn apply(self, id: usize, state: &mut VcpuState, memory: &GuestMemory) -> Result<(), StateError> {
         match self {
             StartState::Firmware => return Ok(()),
+            StartState::Pvh { .. } | StartState::Linux64 { .. } if id != 0 => {}
             StartState::Pvh { entry, start_info } => {
                 protected_mode(state);
                 state.regs.rip = u64::from(entry);
@@ -98,13 +99,16 @@ impl StartState {
                 state.regs.rsi = boot_params;
             }
         }
-        // What firmware would have left: memory is write-back, and the 8259A's interrupts and NMIs reach the processor.
+        // What firmware would have left: memory is write-back, the 8259A's interrupts reach the first processor, and NMIs
+        // reach all.
         for (index, value) in &mut state.msrs {
             if *index == MTRR_DEF_TYPE {
                 *value = MTRR_ON_WRITE_BACK;
             }
         }
-        set_local_vector(&mut state.lapic, LVT_LINT0, DELIVER_EXTINT);
+        if id == 0 {
+            set_local_vector(&mut state.lapic, LVT_LINT0, DELIVER_EXTINT);
+        }
         set_local_vector(&mut state.lapic, LVT_LINT1, DELIVER_NMI);
         Ok(())
     }
