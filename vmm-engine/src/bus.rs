@@ -124,6 +124,14 @@ impl Buses {
         self.memory.release(base, device);
     }
 
+    /// Takes back every claim. A device that holds the buses is held by them, too: whoever takes a machine apart ends
+    /// that here.
+    pub fn clear(&self) {
+        // Devices are dropped after the tables are unlocked: they may be the last of their kind.
+        let claims = [&self.ports, &self.memory].map(|table| std::mem::take(&mut *table.0.write()));
+        drop(claims);
+    }
+
     /// A port read. Where nobody answers it gives all ones.
     pub fn port_read(&self, port: u16, data: &mut [u8]) {
         for part in self.ports.parts(port.into(), data.len()) {

@@ -268,7 +268,8 @@ impl Pc {
 
         let vcpus = Arc::new(Vcpus::new(&partition, Arc::new(Exits { buses: buses.clone(), events }))?);
         let video_window = partition.coalesce(layout::VIDEO_WINDOW, layout::VIDEO_WINDOW_LEN)?;
-        let parts = Parts { vga: vga.clone(), vcpus: vcpus.clone(), i8042: i8042.clone(), serial: serial.clone() };
+        let parts =
+            Parts { vga: vga.clone(), vcpus: Arc::downgrade(&vcpus), i8042: i8042.clone(), serial: serial.clone() };
         let devices: Vec<SharedDevice> = vec![
             root.clone(),
             host_bridge,
@@ -283,6 +284,7 @@ impl Pc {
             ahci,
         ];
         let mut pc = Pc {
+            running: false,
             vcpus,
             timers,
             clock,

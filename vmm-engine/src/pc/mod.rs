@@ -11,7 +11,10 @@ mod firmware;
 pub mod kernel;
 pub mod memory;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
 
 use hypervisor::{
     CoalescedRange, Mapping, Partition,
@@ -51,8 +54,9 @@ const AHCI_SLOT: Slot = Slot { device: 31, function: 2 };
 
 /// A PC.
 ///
-/// Fields are dropped in this order: the processors first, so that nothing of the guest runs while the rest goes.
+/// Dropping it stops everything first, and closes its images.
 pub struct Pc {
+    running: bool,
     vcpus: Arc<Vcpus>,
     timers: TimerQueue,
     clock: Clock,
@@ -96,7 +100,8 @@ enum Boot {
 #[derive(Clone)]
 pub struct Parts {
     vga: Arc<Mutex<Vga>>,
-    vcpus: Arc<Vcpus>,
+    /// Weak, so that parts which somebody still holds don't keep a machine's processors and disks.
+    vcpus: Weak<Vcpus>,
     i8042: Arc<Mutex<I8042>>,
     serial: Arc<Mutex<Uart>>,
 }
@@ -229,10 +234,12 @@ impl Engine for Pc {
             self.devices.iter().rev().for_each(|device| device.lock().stop());
             return Err(error.into());
         }
+        self.running = true;
         Ok(())
     }
 
     fn pause(&mut self) -> Result<(), EngineError> {
+        self.running = false;
         let paused = self.vcpus.pause();
         self.clock.pause();
         self.devices.iter().rev().for_each(|device| device.lock().stop());
@@ -249,20 +256,41 @@ impl Engine for Pc {
     }
 }
 
+impl Drop for Pc {
+    fn drop(&mut self) {
+        if self.running
+            && let Err(error) = self.pause()
+        {
+            tracing::warn!(%error, "the machine is taken apart all the same");
+        }
+        self.root.lock().clear();
+        self.buses.clear();
+    }
+}
+
 /// The display adapter's picture, with what has gathered for it.
 struct PcScreen {
     screen: VgaScreen,
-    vcpus: Arc<Vcpus>,
+    vcpus: Weak<Vcpus>,
+}
+
+impl PcScreen {
+    /// Lets the writes that have gathered arrive at the adapter.
+    fn drain(&self) {
+        if let Some(vcpus) = self.vcpus.upgrade() {
+            vcpus.drain_coalesced();
+        }
+    }
 }
 
 impl Screen for PcScreen {
     fn draw(&mut self, frame: &mut Frame, all: bool) -> Vec<Rect> {
-        self.vcpus.drain_coalesced();
+        self.drain();
         self.screen.draw(frame, all)
     }
 
     fn text(&self) -> Option<TextScreen> {
-        self.vcpus.drain_coalesced();
+        self.drain();
         self.screen.text()
     }
 }

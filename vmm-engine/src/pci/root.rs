@@ -109,6 +109,11 @@ impl PciRoot {
         self.update(slot.devfn());
     }
 
+    /// Takes every function out.
+    pub fn clear(&mut self) {
+        self.functions.clear();
+    }
+
     /// Brings the buses in line with all functions: after a reset or a restore.
     pub fn update_all(&mut self) {
         let all: Vec<u8> = self.functions.keys().copied().collect();
