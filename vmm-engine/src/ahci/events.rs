@@ -1,6 +1,6 @@
 //! What the controller tells whoever runs the machine.
 
-use std::{io, sync::Arc};
+use std::io;
 
 /// What an image was to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +68,3 @@ pub trait DiskEvents: Send + Sync {
 pub struct NoDiskEvents;
 
 impl DiskEvents for NoDiskEvents {}
-
-impl dyn DiskEvents {
-    /// Events that nobody takes.
-    #[must_use]
-    pub fn none() -> Arc<Self> {
-        Arc::new(NoDiskEvents)
-    }
-}

@@ -2,8 +2,8 @@
 //! queuing of Serial ATA 3.0) and CD/DVD drives (ATAPI, MMC-6).
 //!
 //! Commands are carried out by worker threads, a few for each port, which move data between an image and guest memory
-//! without a copy in between; a register write of the guest only leaves a note. [`worker`] says in which order locks
-//! are taken, [`engine`] how requests begin and end.
+//! without a copy in between; a register write of the guest only leaves a note. The module `worker` says in which order
+//! locks are taken, `engine` how requests begin and end.
 //!
 //! Left out: legacy IDE mode, port multipliers, enclosure management, command completion coalescing, link power
 //! management, hot plug of drives.

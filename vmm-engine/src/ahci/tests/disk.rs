@@ -14,6 +14,7 @@ struct State {
     data: Vec<u8>,
     /// Bytes whose access fails, and how.
     bad: Option<(Range<u64>, io::ErrorKind)>,
+    panics: bool,
     /// Calls wait.
     closed: bool,
     waiting: usize,
@@ -47,8 +48,15 @@ impl TestDisk {
         self.state.lock().bad = Some((bytes, kind));
     }
 
+    /// Calls panic from now on.
+    pub(super) fn panic(&self) {
+        self.state.lock().panics = true;
+    }
+
     pub(super) fn heal(&self) {
-        self.state.lock().bad = None;
+        let mut state = self.state.lock();
+        state.bad = None;
+        state.panics = false;
     }
 
     /// Calls wait from now on.
@@ -93,6 +101,7 @@ impl TestDisk {
             assert!(!self.changed.wait_for(&mut state, LIMIT).timed_out(), "the disk was never opened again");
         }
         state.waiting -= 1;
+        assert!(!state.panics, "the panic that a test asked for");
         if range.end > state.data.len() as u64 {
             return Err(io::ErrorKind::InvalidInput.into());
         }

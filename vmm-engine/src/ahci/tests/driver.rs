@@ -73,11 +73,16 @@ pub(super) struct Events {
     pub(super) hold: Mutex<bool>,
     pub(super) faults: Mutex<Vec<(u8, bool)>>,
     pub(super) trays: Mutex<Vec<(u8, bool)>>,
+    /// Is called at each fault.
+    pub(super) at_fault: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl DiskEvents for Events {
     fn disk_fault(&self, fault: &DiskFault<'_>) -> FaultAnswer {
         self.faults.lock().push((fault.port, fault.is_out_of_space()));
+        if let Some(at_fault) = &*self.at_fault.lock() {
+            at_fault();
+        }
         if *self.hold.lock() { FaultAnswer::Hold } else { FaultAnswer::Report }
     }
     fn tray_moved(&self, port: u8, open: bool) {

@@ -67,6 +67,30 @@ fn a_full_host_is_waited_for_if_the_engine_says_so() {
 }
 
 #[test]
+fn room_that_is_made_before_a_command_is_held_is_not_missed() {
+    let (image, driver) = setup();
+    *driver.events.hold.lock() = true;
+    image.fail(0..4096, ErrorKind::StorageFull);
+    let (room, handle) = (image.clone(), driver.handle.clone());
+    *driver.events.at_fault.lock() = Some(Box::new(move || {
+        room.heal();
+        handle.retry();
+    }));
+    driver.run(0, Command::new(0x35).count(1), &[(DATA, 512)]);
+    assert_eq!((driver.events.faults.lock().len(), driver.handle.held()), (1, 0));
+    *driver.events.at_fault.lock() = None;
+}
+
+#[test]
+fn an_image_whose_code_panics_is_a_drive_that_fails() {
+    let (image, driver) = setup();
+    image.panic();
+    assert_eq!(driver.fail(0, Command::new(0x25).count(1), &[(DATA, 512)]).0, 0x4051);
+    image.heal();
+    assert_eq!(driver.fetch(0, Command::new(0x25).count(1), 512), sector(0));
+}
+
+#[test]
 fn queued_commands_are_held_one_by_one() {
     let (image, driver) = setup();
     *driver.events.hold.lock() = true;

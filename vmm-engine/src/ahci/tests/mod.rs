@@ -19,7 +19,7 @@ use machine::{
 };
 
 use self::disk::TestDisk;
-use super::{Ahci, AhciWiring, BAR_INDEX_DATA, BAR_REGISTERS, DiskEvents};
+use super::{Ahci, AhciWiring, BAR_INDEX_DATA, BAR_REGISTERS, NoDiskEvents};
 
 /// A stopped controller with a disk, a CD drive with a disc and one without.
 fn controller() -> Ahci {
@@ -28,7 +28,7 @@ fn controller() -> Ahci {
         memory: guest_memory(&[(0, 1 << 20)]).unwrap(),
         line: InterruptLine::detached(),
         messages: Arc::new(NoMsi),
-        events: <dyn DiskEvents>::none(),
+        events: Arc::new(NoDiskEvents),
     };
     let attachments = vec![driver::disk(&disk), driver::optical(Some(&disk)), driver::optical(None)];
     Ahci::new(driver::config(attachments), wiring).unwrap()
