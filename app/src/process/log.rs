@@ -31,7 +31,7 @@ pub(super) fn firmware_lines() -> LineSink {
         match count {
             ..=FIRMWARE_LINES_MAX => tracing::info!(target: "firmware", "{line}"),
             _ if count == FIRMWARE_LINES_MAX + 1 => {
-                tracing::warn!(target: "firmware", "says too much: the rest isn't logged")
+                tracing::warn!(target: "firmware", "says too much: the rest isn't logged");
             }
             _ => {}
         }

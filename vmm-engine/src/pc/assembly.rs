@@ -217,7 +217,7 @@ impl Pc {
             Arc::new(move |request| match request {
                 SleepRequest::Off => events.send(GuestEvent::PowerOff),
                 SleepRequest::Unknown(kind) => {
-                    tracing::warn!(kind, "the guest asks for a sleep state that isn't offered")
+                    tracing::warn!(kind, "the guest asks for a sleep state that isn't offered");
                 }
             })
         };

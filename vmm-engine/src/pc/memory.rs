@@ -79,7 +79,7 @@ impl Flash {
     /// [`FirmwareError`].
     pub fn new(image: Vec<u8>) -> Result<Self, FirmwareError> {
         let len = image.len();
-        if !(64 << 10..=8 << 20).contains(&len) || len % 4096 != 0 {
+        if !(64 << 10..=8 << 20).contains(&len) || !len.is_multiple_of(4096) {
             return Err(FirmwareError::Size(len));
         }
         let rom = DeviceMemory::new("firmware", len as u64)?;
