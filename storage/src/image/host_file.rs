@@ -45,6 +45,18 @@ pub(super) struct HostFile {
     /// What was asked of the host, for tests of what a power failure leaves.
     #[cfg(test)]
     trace: Option<std::sync::Arc<Mutex<Vec<Event>>>>,
+    #[cfg(test)]
+    pub(super) fault: Mutex<Option<Fault>>,
+}
+
+/// A failure to come, of one kind of requests, after some more successes.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    /// Syncs, or else writes and changes of the length.
+    pub(super) sync: bool,
+    pub(super) successes: u64,
+    pub(super) errno: i32,
 }
 
 /// Something that was asked of the host.
@@ -89,6 +101,8 @@ impl HostFile {
             zero_range: AtomicBool::new(true),
             #[cfg(test)]
             trace: None,
+            #[cfg(test)]
+            fault: Mutex::new(None),
             file,
         })
     }
@@ -172,6 +186,8 @@ impl HostFile {
     }
 
     fn write_now(&self, buffers: &Buffers<'_>, range: Range<usize>, offset: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.fail_if_due(false)?;
         let Some(direct) = self.direct else { return buffers.write_to(&self.file, range, offset) };
         if direct.fits(buffers, &range, offset) {
             let _shared = self.partial_block.read();
@@ -268,6 +284,8 @@ impl HostFile {
         if self.is_device {
             return if len <= self.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) };
         }
+        #[cfg(test)]
+        self.fail_if_due(false)?;
         self.file.set_len(len)?;
         #[cfg(test)]
         self.record(|| Event::SetLen { len });
@@ -291,6 +309,8 @@ impl HostFile {
         if !self.unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
+        #[cfg(test)]
+        self.fail_if_due(true).inspect_err(|_| *lost_data = true)?;
         self.file.sync_data().inspect_err(|_| *lost_data = true)?;
         #[cfg(test)]
         self.record(|| Event::Sync);
@@ -302,6 +322,23 @@ impl HostFile {
     pub(super) fn traced(mut self, trace: std::sync::Arc<Mutex<Vec<Event>>>) -> Self {
         self.trace = Some(trace);
         self
+    }
+
+    #[cfg(test)]
+    fn fail_if_due(&self, sync: bool) -> io::Result<()> {
+        let mut fault = self.fault.lock();
+        match fault.as_mut().filter(|fault| fault.sync == sync) {
+            Some(Fault { successes: 0, errno, .. }) => {
+                let errno = *errno;
+                *fault = None;
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            Some(fault) => {
+                fault.successes -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::support::{
     source, text, write,
 };
 
-const SIZE: u64 = 40 << 20;
+const SIZE: u64 = 12 << 20;
 
 /// Writes the same random ranges to an image by `qemu-io` and to a vector.
 fn write_by_qemu(path: &Path, seed: u64, model: &mut [u8]) {
@@ -212,11 +212,12 @@ fn a_snapshot_of_a_chain_takes_writes_and_leaves_nothing() {
 #[test]
 fn a_growing_image_of_small_clusters_outgrows_its_refcount_table() {
     // One cluster of the table counts 64 blocks of 256 clusters of 512 bytes: 8 MiB
+    let size = 40 << 20;
     let folder = Folder::new();
-    let path = folder.qcow2("disk", &NewImage { cluster_bits: 9, ..NewImage::new(SIZE) });
+    let path = folder.qcow2("disk", &NewImage { cluster_bits: 9, ..NewImage::new(size) });
     let image = open_qcow2(&path);
-    let mut model = vec![0; SIZE as usize];
-    for (number, start) in (0..SIZE).step_by(1 << 20).enumerate() {
+    let mut model = vec![0; size as usize];
+    for (number, start) in (0..size).step_by(1 << 20).enumerate() {
         let bytes = vec![number as u8 + 1; 1 << 20];
         write(&image, start, &bytes).unwrap();
         model[start as usize..start as usize + bytes.len()].copy_from_slice(&bytes);

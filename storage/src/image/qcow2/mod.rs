@@ -32,6 +32,8 @@ mod compressed;
 mod create;
 mod discard;
 mod entry;
+#[cfg(test)]
+mod faults;
 mod flush;
 mod geometry;
 mod header;
