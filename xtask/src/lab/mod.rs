@@ -70,7 +70,7 @@ impl Default for Lab {
 }
 
 /// How a command in the lab ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The command's own exit status.
     Exited(u8),
@@ -78,6 +78,8 @@ pub(crate) enum Outcome {
     TimedOut,
     /// Whoever watched gave it up.
     GivenUp,
+    /// The lab itself ended before the command did; what its kernel said is in the file.
+    Died(PathBuf),
 }
 
 /// `cargo xtask lab`.
@@ -106,6 +108,9 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
         Outcome::TimedOut | Outcome::GivenUp => {
             eprintln!("xtask: the command did not end within {} s", lab.limit.as_secs());
             Ok(ExitCode::from(124))
+        }
+        Outcome::Died(log) => {
+            bail!("the lab ended before the command did; what its kernel said is in {}", log.display())
         }
     }
 }
@@ -153,9 +158,9 @@ impl Lab {
             Ended::TimedOut => Ok(Outcome::TimedOut),
             Ended::Stopped => Ok(Outcome::GivenUp),
             Ended::Exited(_) => {
-                let tail: Vec<&str> = said.lines().rev().take(20).collect();
-                let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-                bail!("the lab ended early ({ended:?}); its kernel said:\n{tail}")
+                let kept = out.unwrap_or(std::env::temp_dir()).join("lab-kernel.log");
+                fs::write(&kept, &said).with_context(|| format!("can't write {}", kept.display()))?;
+                Ok(Outcome::Died(kept))
             }
         }
     }

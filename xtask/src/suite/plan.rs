@@ -80,7 +80,7 @@ pub(crate) fn needs(program: &Program, name: &str) -> Needs {
 fn limit(needs: Needs) -> Duration {
     Duration::from_secs(match needs {
         Needs::Nothing => 120,
-        Needs::Kvm => 600,
+        Needs::Kvm => 1200,
         Needs::KvmForLong => 3600,
     })
 }
