@@ -145,6 +145,13 @@ impl Pump {
         self.shared.front.lock().frame.clone()
     }
 
+    /// Width and height of the picture as it is now, without drawing it.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        let source = self.shared.source.lock();
+        source.screen.size(&source.back)
+    }
+
     /// The characters on the screen, in a text mode.
     #[must_use]
     pub fn text(&self) -> Option<TextScreen> {

@@ -116,6 +116,9 @@ pub trait Screen: Send {
     /// call; none when the picture stands still. With `all`, everything is drawn anew.
     fn draw(&mut self, frame: &mut Frame, all: bool) -> Vec<Rect>;
 
+    /// Width and height that [`Screen::draw`] would give `frame`, without drawing.
+    fn size(&self, frame: &Frame) -> (u32, u32);
+
     /// The characters on the screen, in a text mode.
     fn text(&self) -> Option<TextScreen>;
 }

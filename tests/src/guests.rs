@@ -1,4 +1,4 @@
-//! The guest software that tests boot, by name. `cargo xtask guests` makes it from Debian's packages.
+//! The guest software that tests boot, by name. `cargo xtask guests` makes it, mostly from Debian's packages.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 /// The folder of guests, if it isn't in the cache of whoever runs the tests.
 const DIR: &str = "TANDEM_TEST_GUESTS";
 
-/// A file that holds a guest.
+/// A file that holds a guest, or what belongs to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest {
     /// GRUB's rescue image: a menu of nothing, and a shell.
@@ -28,6 +28,10 @@ pub enum Guest {
     DebianKernel,
     /// That kernel's initial file system.
     DebianInitrd,
+    /// A disk (raw) with a program that draws in one VGA mode after the other: `tests/guests/vga-modes`.
+    VgaModes,
+    /// The folder of QEMU's pictures of that program: `N.ppm` for each mode from 1 on, and `N-other.ppm` if it blinks.
+    VgaModesPictures,
 }
 
 impl Guest {
@@ -45,6 +49,8 @@ impl Guest {
             Self::DebianDisk => "debian.qcow2",
             Self::DebianKernel => "debian-vmlinuz",
             Self::DebianInitrd => "debian-initrd",
+            Self::VgaModes => "vga-modes.img",
+            Self::VgaModesPictures => "vga-modes-pictures",
         };
         let file = dir()?.join(name);
         // Links are resolved: what a test names is the file itself.

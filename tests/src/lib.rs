@@ -9,11 +9,13 @@
 pub mod bench;
 pub mod console;
 pub mod guests;
+pub mod picture;
 pub mod qemu;
 pub mod tandem;
 pub mod wait;
 
 pub use console::Console;
 pub use guests::Guest;
+pub use picture::Picture;
 pub use tandem::{Machine, Tandem};
 pub use wait::{Patience, wait_until};

@@ -120,6 +120,13 @@ impl Tandem {
         self.scratch(&format!("serial-{}", file_name(name)))
     }
 
+    /// Keeps a file beside what a failed test leaves.
+    pub fn keep_file(&self, file: &Path, name: &str) {
+        if let Some(dir) = env::var_os(ARTIFACTS) {
+            fs::copy(file, Path::new(&dir).join(name)).ok();
+        }
+    }
+
     /// Keeps what a machine shows and what its log says.
     fn keep(&self, name: &str) {
         let Some(dir) = env::var_os(ARTIFACTS).map(PathBuf::from) else { return };
@@ -202,6 +209,26 @@ impl Machine<'_> {
     /// The limit passed.
     pub fn wait_for_state(&self, state: &str, limit: Duration) -> Result<()> {
         wait_until(&format!("{} to be {state}", self.name), limit, || Ok((self.state()? == state).then_some(())))
+    }
+
+    /// What it or its process has counted, as `stats --json` names it.
+    ///
+    /// # Errors
+    /// The program refused, or counts no such thing.
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let counters: serde_json::Value = serde_json::from_str(&self.ok("stats", &["--json"])?)?;
+        counters[name].as_u64().with_context(|| format!("`stats --json` has no {name}"))
+    }
+
+    /// Waits until the firmware or the guest has written a line to the debug console, which is in the machine's log.
+    ///
+    /// # Errors
+    /// The limit passed.
+    pub fn wait_for_debug_line(&self, line: &str, limit: Duration) -> Result<()> {
+        let logged = format!(" firmware: {line}");
+        wait_until(&format!("{line:?} in the log of {}", self.name), limit, || {
+            Ok(self.ok("logs", &[])?.lines().any(|said| said.ends_with(&logged)).then_some(()))
+        })
     }
 
     /// Presses keys together, such as `ctrl+alt+del`.

@@ -17,7 +17,7 @@ use crate::process;
 const LAB: [&str; 4] = ["qemu-system-x86", "busybox-static", "kmod", "xz-utils"];
 
 /// What the tests need besides.
-const TESTS: [&str; 21] = [
+const TESTS: [&str; 22] = [
     // to build
     "gcc",
     "libc6-dev",
@@ -33,6 +33,7 @@ const TESTS: [&str; 21] = [
     "ipxe",
     "debian-installer-12-netboot-amd64",
     // to make guests
+    "python3",
     "debian-archive-keyring",
     "mmdebstrap",
     "uidmap",

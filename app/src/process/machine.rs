@@ -43,12 +43,11 @@ impl Machine {
     pub(super) fn status(&self) -> control::Status {
         let status = self.handle.status();
         let notes = self.handle.call(|pc| pc.notes()).unwrap_or_default();
-        let frame = self.pump.snapshot();
         control::Status {
             state: status.state,
             pid: std::process::id(),
             resets: status.resets,
-            screen: (frame.width(), frame.height()),
+            screen: self.pump.size(),
             notes,
         }
     }

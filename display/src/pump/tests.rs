@@ -62,6 +62,11 @@ impl Screen for Shown {
         changed
     }
 
+    fn size(&self, _frame: &Frame) -> (u32, u32) {
+        let adapter = self.0.lock();
+        (adapter.picture.width(), adapter.picture.height())
+    }
+
     fn text(&self) -> Option<TextScreen> {
         Some(TextScreen { columns: 2, cells: vec!['o', 'k'], cursor: None })
     }
@@ -165,6 +170,16 @@ fn a_snapshot_is_fresh_without_a_viewer() {
     assert_eq!(pump.snapshot(), shown.picture());
     assert_eq!(pump.text().unwrap().to_string(), "ok\n");
     assert_eq!(pump.counters(), Counters { polls: 2, repaints: 2 });
+}
+
+#[test]
+fn a_size_is_known_without_drawing() {
+    let shown = Shown::new(10, 10);
+    let pump = Pump::new(Box::new(shown.clone()));
+    assert_eq!(pump.size(), (10, 10));
+    shown.resize(20, 5);
+    assert_eq!(pump.size(), (20, 5));
+    assert_eq!(pump.counters(), Counters::default());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 # A guest that draws in one display mode after the other, for comparing display adapters.
 #
 # Protocol: when a mode is drawn completely, "mode N\n" (N from 1, decimal) is written to the debug console, port
-# E9h. Any key goes on to the next mode. After the last one's key, "end\n" is written and the processor halts. A mode that
-# the VGA BIOS doesn't offer gives "mode N missing\n" instead. In mode 1 the cursor blinks; nothing else moves.
+# E9h. Any key goes on to the next mode. After the last one's key, "end\n" is written, and the processor waits for ever.
+# A mode that the VGA BIOS doesn't offer gives "mode N missing\n" instead. In mode 1 the cursor blinks; nothing else moves.
 #
 # The image is a boot sector with the rest of the program behind it; it starts from a floppy or a hard disk.
 
@@ -66,8 +66,7 @@ load:   mov     ax, si
 
 failed: mov     si, offset text_failed
         call    print
-halt:   cli
-        hlt
+halt:   hlt                             # interrupts stay on: the last key is taken
         jmp     halt
 
 # Writes the text at SI to the debug console.

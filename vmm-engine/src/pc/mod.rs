@@ -289,6 +289,11 @@ impl Screen for PcScreen {
         self.screen.draw(frame, all)
     }
 
+    fn size(&self, frame: &Frame) -> (u32, u32) {
+        self.drain();
+        self.screen.size(frame)
+    }
+
     fn text(&self) -> Option<TextScreen> {
         self.drain();
         self.screen.text()

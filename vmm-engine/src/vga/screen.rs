@@ -80,6 +80,12 @@ impl VgaScreen {
         }
     }
 
+    /// What the registers say now.
+    fn picture(&self) -> Picture {
+        let vga = self.vga.lock();
+        Picture::of(&vga.registers, &vga.dispi)
+    }
+
     /// Brings the list of dirty pages and `look` up to date. Says whether `look` changed, and what blinks.
     fn observe(&mut self) -> (bool, Blink) {
         let (changed, blink) = {
@@ -104,15 +110,20 @@ impl VgaScreen {
     }
 }
 
+/// The size of a picture in a frame; a blank one takes the size of the last.
+fn size(picture: &Picture, frame: &Frame) -> (u32, u32) {
+    match picture {
+        Picture::Text(mode) => (mode.width(), mode.scan.lines),
+        Picture::Graphics(mode) => (mode.width(), mode.height()),
+        Picture::Blank if frame.width() == 0 => BLANK_SIZE,
+        Picture::Blank => (frame.width(), frame.height()),
+    }
+}
+
 impl Screen for VgaScreen {
     fn draw(&mut self, frame: &mut Frame, all: bool) -> Vec<Rect> {
         let (changed, blink) = self.observe();
-        let (width, height) = match &self.look.picture {
-            Picture::Text(mode) => (mode.width(), mode.scan.lines),
-            Picture::Graphics(mode) => (mode.width(), mode.height()),
-            Picture::Blank if frame.width() == 0 => BLANK_SIZE,
-            Picture::Blank => (frame.width(), frame.height()),
-        };
+        let (width, height) = size(&self.look.picture, frame);
         let resized = frame.resize(width, height);
         let everything = all || changed || resized;
         let mut changes = Changes::default();
@@ -135,12 +146,12 @@ impl Screen for VgaScreen {
         if all || resized { vec![frame.bounds()] } else { changes.0 }
     }
 
+    fn size(&self, frame: &Frame) -> (u32, u32) {
+        size(&self.picture(), frame)
+    }
+
     fn text(&self) -> Option<TextScreen> {
-        let picture = {
-            let vga = self.vga.lock();
-            Picture::of(&vga.registers, &vga.dispi)
-        };
-        match picture {
+        match self.picture() {
             Picture::Text(mode) => Some(text::characters(&mode, &self.memory)),
             _ => None,
         }

@@ -1,9 +1,10 @@
-//! The guest software that the whole-machine tests boot: made from Debian's packages, kept in the cache by content, and
-//! found by the tests under plain names in the folder `guests/current` there.
+//! The guest software that the whole-machine tests boot: made from Debian's packages and our own sources, kept in the
+//! cache by content, and found by the tests under plain names in the folder `guests/current` there.
 
 mod debian;
 mod disk;
 mod installer;
+mod vga;
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -46,6 +47,9 @@ pub(crate) fn ensure() -> Result<PathBuf> {
         point(&current.join(name), &file_of_package(package, end)?)?;
     }
     point(&current.join("installer.iso"), &installer::iso(&store)?)?;
+    for (name, file) in vga::modes(&store)? {
+        point(&current.join(name), &file)?;
+    }
     for (name, file) in debian::disk(&store)? {
         point(&current.join(name), &file)?;
     }
