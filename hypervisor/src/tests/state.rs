@@ -177,6 +177,7 @@ fn the_guests_time_stands_still_during_a_pause() {
     let Some(bench) = Bench::new(2, tell_time::code()) else { return };
     bench.vcpus.resume().unwrap();
     bench.recorder.wait_for_more(10);
+    let start = crate::abi::host_tsc();
     bench.vcpus.pause().unwrap();
     let before = *bench.recorder.written(0x80).last().unwrap();
     let (pause, tsc) = (Instant::now(), crate::abi::host_tsc());
@@ -188,7 +189,10 @@ fn the_guests_time_stands_still_during_a_pause() {
     bench.vcpus.resume().unwrap();
     bench.recorder.wait_for_more(1);
     bench.vcpus.pause().unwrap();
+    // What the guest may have seen: the time in which it was allowed to run, however slow this host is.
+    let running = crate::abi::host_tsc() - start - paused;
     let Act::Out(_, _, after) = bench.recorder.acts()[from] else { panic!("not a time") };
     let passed = u64::from((after as u32).wrapping_sub(before as u32));
-    assert!(passed < paused / 2, "{passed} of {paused} ticks; notes {:?}", bench.partition.notes());
+    let notes = bench.partition.notes();
+    assert!(passed < running + paused / 4, "{passed} ticks, {running} running, {paused} paused; notes {notes:?}");
 }
