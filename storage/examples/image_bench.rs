@@ -67,7 +67,8 @@ impl Case {
     fn by_qemu(&self, path: &Path, count: u64) -> f64 {
         let (count, step) = (count.to_string(), self.step.to_string());
         let cache = if self.direct { "none" } else { "writeback" };
-        let mut arguments = vec!["bench", "-d", "32", "-s", "4096", "-c", &count, "-S", &step, "-f", self.format, "-t", cache];
+        let mut arguments =
+            vec!["bench", "-d", "32", "-s", "4096", "-c", &count, "-S", &step, "-f", self.format, "-t", cache];
         if self.write {
             arguments.push("-w");
         }
@@ -127,7 +128,9 @@ fn main() {
     let rounds: usize = arguments.next().map_or(5, |text| text.parse().unwrap());
     let count: u64 = arguments.next().map_or(75_000, |text| text.parse().unwrap());
     let only = arguments.next().unwrap_or_default();
-    println!("{count} requests of 4 KiB at depth {DEPTH}, {rounds} rounds; requests a second, and how often QEMU's that is");
+    println!(
+        "{count} requests of 4 KiB at depth {DEPTH}, {rounds} rounds; requests a second, and how often QEMU's that is"
+    );
     println!("{:46} {:>8} {:>8}  {:>5} {:>6} {:>5}", "", "QEMU", "ours", "min", "median", "max");
     let path = folder.join("image_bench.img");
     for case in Case::all().into_iter().filter(|case| case.name().contains(&only)) {

@@ -57,7 +57,7 @@ fn impossible_numbers_in_the_header_are_damage() {
     for cluster_bits in [0_u32, 8, 22, 32, 63, 64, u32::MAX] {
         cases.push((20, cluster_bits.to_be_bytes().to_vec()));
     }
-    for size in [0, 511, 1 << 60, u64::MAX, u64::MAX & !511] {
+    for size in [0, 511, 1 << 60, u64::MAX, !511] {
         cases.push((24, size.to_be_bytes().to_vec()));
     }
     for l1_entries in [0_u32, 1 << 23, u32::MAX] {
@@ -285,8 +285,8 @@ fn damage() -> impl Strategy<Value = Damage> {
     let table = prop_oneof![Just(0), Just(CLUSTER), Just(REFCOUNT_BLOCK), Just(L1), Just(4 * CLUSTER)];
     let number = prop_oneof![
         any::<u64>(),
-        (0_u64..20, 0_u64..8).prop_map(|(cluster, flags)| cluster * CLUSTER | flags << 61),
-        (0_u64..16).prop_map(|cluster| cluster * CLUSTER | 1),
+        (0_u64..20, 0_u64..8).prop_map(|(cluster, flags)| (cluster * CLUSTER) | (flags << 61)),
+        (0_u64..16).prop_map(|cluster| (cluster * CLUSTER) | 1),
     ];
     let bytes = prop_oneof![
         3 => number.prop_map(|number| number.to_be_bytes().to_vec()),

@@ -51,10 +51,6 @@ pub(crate) fn open_qcow2(path: &Path) -> Image {
     open_chain(vec![source(path, Format::Qcow2)]).unwrap()
 }
 
-pub(crate) fn open_raw(path: &Path) -> Image {
-    open_chain(vec![source(path, Format::Raw)]).unwrap()
-}
-
 /// A chain of qcow2 images, the base first.
 pub(crate) fn open_all(paths: &[PathBuf]) -> Image {
     open_chain(paths.iter().map(|path| source(path, Format::Qcow2)).collect()).unwrap()
