@@ -12,7 +12,9 @@ mod iovec;
 mod layer;
 mod lock;
 mod qcow2;
+mod ranges;
 mod raw;
+mod reservation;
 mod temporary;
 
 use std::fs::File;

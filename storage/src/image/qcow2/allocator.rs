@@ -9,11 +9,11 @@ use std::io;
 use std::ops::Range;
 
 use super::super::host_file::HostFile;
+use super::super::ranges::RangeSet;
 use super::entry::MAX_OFFSET;
 use super::geometry::Geometry;
 use super::header::MAX_REFCOUNT_TABLE_BYTES;
 use super::l2::damaged;
-use super::ranges::RangeSet;
 use super::refcounts::Block;
 use super::slices::{self, Slices};
 

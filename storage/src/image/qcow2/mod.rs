@@ -42,7 +42,6 @@ mod l2;
 mod lookup;
 #[cfg(test)]
 mod power_failure;
-mod ranges;
 mod refcounts;
 mod slices;
 mod write;

@@ -1,4 +1,4 @@
-//! A set of cluster numbers, kept as ranges.
+//! A set of numbers (of clusters, of pieces of a file), kept as ranges.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,6 +34,11 @@ impl RangeSet {
                 self.0.insert(range.end, end);
             }
         }
+    }
+
+    /// How many ranges it takes to say what is in the set.
+    pub(super) fn range_count(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn contains(&self, number: u64) -> bool {
