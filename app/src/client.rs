@@ -17,6 +17,8 @@ use crate::descriptors;
 
 /// How long a machine may take to answer. Pausing waits for disk requests that are under way.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to say what it is doing: a list of machines must not wait for one that hangs.
+const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a machine's process.
 pub(crate) struct Client {
@@ -54,6 +56,17 @@ impl Client {
     /// [`Refused`], or the connection broke.
     pub(crate) fn ask(&mut self, request: Request) -> Result<Reply> {
         self.ask_with(request, &[])
+    }
+
+    /// Asks what the machine is doing, and doesn't wait long.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub(crate) fn status(&mut self) -> Result<Reply> {
+        self.socket.set_read_timeout(Some(STATUS_PATIENCE))?;
+        let reply = self.ask(Request::Status)?;
+        self.socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(reply)
     }
 
     /// As [`Client::ask`], with open files.
@@ -105,7 +118,7 @@ impl Client {
                 bail!("the machine's answer has no end");
             }
             let count = self.socket.read(&mut chunk).map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => anyhow::anyhow!("the machine did not answer in {} s", PATIENCE.as_secs()),
+                io::ErrorKind::WouldBlock => anyhow::anyhow!("the machine did not answer in time"),
                 _ => error.into(),
             })?;
             if count == 0 {

@@ -65,22 +65,42 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
     }
     if let Some(serial) = &definition.serial {
         let path = machine.resolve(&serial.file);
-        let file =
-            File::create(&path).with_context(|| format!("can't write the serial port's file {}", path.display()))?;
-        handover.serial = Some(files.add(file));
+        handover.serial = Some(files.add(open_serial(&path)?));
     }
     let now = Timestamp::from(SystemTime::now());
     let (log, log_path) = machine.new_log(now)?;
     handover.log = files.add(log);
-    let socket = library.socket_path(definition.uuid)?;
-    handover.socket = files.add(listen(&socket)?);
-    handover.socket_path.clone_from(&socket);
-    lock.begin_run(&RunRecord::of_this_process(now, socket.clone(), Some(log_path)))?;
-    handover.lock = files.add(rustix::io::dup(&lock)?);
-    let error = handover::become_machine(&handover, &files);
-    let _ = std::fs::remove_file(&socket);
-    lock.end_run()?;
-    Err(error)
+    let started = library.socket_path(definition.uuid).map_err(anyhow::Error::from).and_then(|socket| {
+        handover.socket_path = socket;
+        // The record first: whoever finds one that nobody owns removes the socket that it names.
+        lock.begin_run(&RunRecord::of_this_process(now, handover.socket_path.clone(), Some(log_path.clone())))?;
+        handover.socket = files.add(listen(&handover.socket_path)?);
+        handover.lock = files.add(rustix::io::dup(&lock)?);
+        Err(handover::become_machine(&handover, &files))
+    });
+    let _ = std::fs::remove_file(&handover.socket_path);
+    let _ = std::fs::remove_file(&log_path);
+    let _ = lock.end_run();
+    started
+}
+
+/// Opens the file for the serial port's output, which begins anew; never waits, as it would for a pipe that nobody reads.
+fn open_serial(path: &Path) -> Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let shown = path.display();
+    let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(nonblocking).open(path);
+    let file = file.map_err(|error| {
+        let what = match error.kind() {
+            io::ErrorKind::PermissionDenied => format!("this account may not write the serial port's file {shown}"),
+            io::ErrorKind::NotFound => format!("there is no folder for the serial port's file {shown}"),
+            _ => format!("can't write the serial port's file {shown}"),
+        };
+        anyhow::Error::new(error).context(what)
+    })?;
+    // From here on it may wait: on a thread of its own.
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// Starts the machine called `name` in a process of its own, and waits until it runs.

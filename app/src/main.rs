@@ -8,8 +8,11 @@ mod firmware;
 mod launch;
 mod output;
 mod process;
+mod usage;
 
 use std::process::ExitCode;
+
+use clap::error::ErrorKind;
 
 /// What a detached machine's process writes when it runs.
 const STARTED: &str = "started\n";
@@ -20,9 +23,13 @@ fn main() -> ExitCode {
     }
     let matches = match arguments::command().try_get_matches() {
         Ok(matches) => matches,
-        Err(help_or_error) => {
-            let _ = help_or_error.print();
-            return ExitCode::from(help_or_error.exit_code() as u8);
+        Err(help) if !help.use_stderr() || help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = help.print();
+            return if help.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+        Err(mistake) => {
+            output::error(&anyhow::Error::msg(usage::sentence(&mistake)));
+            return ExitCode::FAILURE;
         }
     };
     match commands::run(&matches) {

@@ -34,15 +34,28 @@ pub(crate) fn error(error: &anyhow::Error) {
 
 /// An error with its causes in one line. What comes after a whole sentence of advice is put in brackets.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
-    let mut causes = error.chain().map(ToString::to_string);
-    let mut text = causes.next().unwrap_or_default();
-    for cause in causes {
-        if text.contains(&cause) {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        if is_said(&text, cause) {
             continue;
         }
+        let cause = cause.to_string();
         text = if text.contains(". ") { format!("{text} ({cause})") } else { format!("{text}: {cause}") };
     }
     text.replace('\n', "; ")
+}
+
+/// Whether `text` says already what `cause` does: in the same words, or in ours instead of the host's.
+fn is_said(text: &str, cause: &(dyn std::error::Error + 'static)) -> bool {
+    let words = match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => "disk is full",
+        Some(io::ErrorKind::ReadOnlyFilesystem) => "read-only",
+        Some(io::ErrorKind::PermissionDenied) => "account may not",
+        Some(io::ErrorKind::NotFound) => "there is no",
+        Some(io::ErrorKind::IsADirectory) => "is a folder",
+        _ => return text.contains(&cause.to_string()),
+    };
+    text.contains(words) || text.contains(&cause.to_string())
 }
 
 /// Rows as columns of equal width, with two spaces between.
@@ -70,6 +83,8 @@ mod tests {
         assert_eq!(sentence(&error), "the disc can't be used: can't open a.iso: no such file");
         let advice = anyhow!("os error 28").context("the disk is full. Free some space");
         assert_eq!(sentence(&advice), "the disk is full. Free some space (os error 28)");
+        let host = anyhow::Error::new(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(sentence(&host.context("there is no file a.iso")), "there is no file a.iso");
     }
 
     #[test]

@@ -9,6 +9,8 @@
 pub mod bench;
 pub mod console;
 pub mod guests;
+pub mod host;
+pub mod media;
 pub mod picture;
 pub mod qemu;
 pub mod tandem;
@@ -17,5 +19,5 @@ pub mod wait;
 pub use console::Console;
 pub use guests::Guest;
 pub use picture::Picture;
-pub use tandem::{Machine, Tandem};
+pub use tandem::{Machine, Said, Tandem};
 pub use wait::{Patience, wait_until};

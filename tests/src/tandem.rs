@@ -38,6 +38,30 @@ pub struct Said {
     pub err: String,
 }
 
+impl Said {
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    /// It could not be run.
+    pub fn by(command: &mut Command) -> Result<Said> {
+        let Output { status, stdout, stderr } = command.output().context("can't run tandem")?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Said { status, out: text(&stdout), err: text(&stderr) })
+    }
+
+    /// The one line by which it refused, with exit status 1.
+    ///
+    /// # Errors
+    /// It said more, or less, or ended otherwise.
+    pub fn refusal(&self) -> Result<String> {
+        let err = self.err.trim_end();
+        ensure!(self.status.code() == Some(1), "{} instead of 1: {err}{}", self.status, self.out);
+        ensure!(!err.is_empty() && !err.contains('\n'), "not one line: {err:?}");
+        let line = err.strip_prefix("tandem: ").with_context(|| format!("not the program's own words: {err}"))?;
+        Ok(line.to_owned())
+    }
+}
+
 impl Tandem {
     /// An empty library.
     ///
@@ -77,9 +101,7 @@ impl Tandem {
     /// # Errors
     /// The program could not be run.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Said> {
-        let Output { status, stdout, stderr } = self.command(args).output().context("can't run tandem")?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Said { status, out: text(&stdout), err: text(&stderr) })
+        Said::by(&mut self.command(args))
     }
 
     /// Runs a command line that must succeed, and gives what it wrote.
@@ -97,11 +119,58 @@ impl Tandem {
     /// # Errors
     /// It was not.
     pub fn refused(&self, args: &[&str]) -> Result<String> {
-        let said = self.run(args)?;
-        let err = said.err.trim_end();
-        ensure!(said.status.code() == Some(1), "tandem {}: {} instead of 1: {err}", args.join(" "), said.status);
-        ensure!(!err.is_empty() && !err.contains('\n'), "tandem {} did not say one line: {err:?}", args.join(" "));
-        Ok(err.to_owned())
+        self.run(args)?.refusal().with_context(|| format!("tandem {}", args.join(" ")))
+    }
+
+    /// The processes that work for this library, apart from those that only look (which end by themselves).
+    ///
+    /// # Errors
+    /// The host's list of processes can't be read.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let mark = format!("TANDEM_HOME={}", self.home().display());
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let path = entry?.path();
+            let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+            // What ends in between, and other accounts' processes, can't be read.
+            let Ok(environment) = fs::read(path.join("environ")) else { continue };
+            if environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()) {
+                found.push(pid);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The control sockets that are there.
+    ///
+    /// # Errors
+    /// Their folder can't be read.
+    pub fn sockets(&self) -> Result<Vec<PathBuf>> {
+        files_in(&self.dir.path().join("run/tandem"))
+    }
+
+    /// The folders of machines, those that are being made among them.
+    ///
+    /// # Errors
+    /// The library can't be read.
+    pub fn folders(&self) -> Result<Vec<PathBuf>> {
+        files_in(&self.home().join("machines"))
+    }
+
+    /// What a listing command says with `--json`.
+    ///
+    /// # Errors
+    /// It failed, or said something else than JSON.
+    pub fn json(&self, args: &[&str]) -> Result<serde_json::Value> {
+        let (command, rest) = args.split_first().context("a command")?;
+        let said = self.ok(&[&[*command, "--json"], rest].concat())?;
+        serde_json::from_str(&said).with_context(|| format!("tandem {} --json: {said}", args.join(" ")))
+    }
+
+    /// Has a machine that the test made in another way ended with this value.
+    pub fn adopt(&self, name: &str) -> Machine<'_> {
+        self.machines.borrow_mut().push(name.to_owned());
+        Machine { tandem: self, name: name.to_owned(), serial: self.serial_file(name) }
     }
 
     /// Makes a machine whose serial output is kept.
@@ -194,6 +263,33 @@ impl Machine<'_> {
         self.tandem.ok(&[&[verb, &self.name], args].concat())
     }
 
+    /// Its folder in the library.
+    ///
+    /// # Errors
+    /// The program refused, or said something else.
+    pub fn folder(&self) -> Result<PathBuf> {
+        let shown = self.tandem.json(&["show", &self.name])?;
+        Ok(shown["folder"].as_str().context("`show --json` has no folder")?.into())
+    }
+
+    /// The process that runs it, as `show --json` names it.
+    ///
+    /// # Errors
+    /// The program refused, or it isn't running.
+    pub fn pid(&self) -> Result<rustix::process::Pid> {
+        let shown = self.tandem.json(&["show", &self.name])?;
+        let pid = shown["run"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(rustix::process::Pid::from_raw).with_context(|| format!("{} is not running", self.name))
+    }
+
+    /// Ends its process without asking it.
+    ///
+    /// # Errors
+    /// It isn't running.
+    pub fn end_process(&self) -> Result<()> {
+        Ok(rustix::process::kill_process(self.pid()?, rustix::process::Signal::KILL)?)
+    }
+
     /// Its state, as `show --json` names it.
     ///
     /// # Errors
@@ -257,6 +353,15 @@ impl Console for Machine<'_> {
     fn serial(&self) -> Result<String> {
         let bytes = if self.serial.exists() { fs::read(&self.serial)? } else { Vec::new() };
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// What is in a folder, if that is there.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("can't read {}", folder.display())),
     }
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use machine::{
     definition::{Bus, CdDrive, Definition, Disk, FilePath, Image, ImageFormat, Kernel, Serial},
     name::Name,
-    size::Size,
+    size::{Size, SizeError},
 };
 use storage::{
     image::{self, NewImage},
@@ -54,7 +54,7 @@ fn commit(draft: Draft, definition: Definition) -> Result<()> {
 }
 
 fn size(text: &str) -> Result<Size> {
-    text.parse::<Size>().with_context(|| format!("'{text}' is no size"))
+    Ok(text.parse::<Size>()?)
 }
 
 /// A disk from what a person wrote: the size of a new one, made in `folder`, or an image file.
@@ -72,6 +72,8 @@ fn add_disk(definition: &Definition, text: &str, folder: &Path) -> Result<Disk> 
             make_image(&path, size).with_context(|| format!("can't make a disk of {size}"))?;
             Image { uuid, file: FilePath::new(&path)?, format: ImageFormat::Qcow2, read_only: false }
         }
+        // A number is no file's name, unless there is such a file.
+        Err(error) if !matches!(error, SizeError::Syntax(_)) && !Path::new(text).exists() => return Err(error.into()),
         Err(_) => existing_image(text, uuid, throw_away_writes)?,
     };
     Ok(Disk { id, bus: Bus::Ahci, serial: None, throw_away_writes, images: vec![image] })
@@ -244,15 +246,21 @@ fn edit_by_hand(library: &Library, name: &str) -> Result<()> {
     // As for other programs, the variable may hold options as well as the program.
     let status = Command::new("sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&draft).status();
     let status = status.with_context(|| format!("can't run the editor '{editor}'. Set EDITOR to one that is there"))?;
-    if !status.success() {
-        bail!("the editor '{editor}' did not end well. Nothing was changed; what you wrote is in {}", draft.display());
-    }
     let edited = std::fs::read_to_string(&draft).with_context(|| format!("can't read {}", draft.display()))?;
-    if edited == text {
+    let unchanged = edited == text;
+    if unchanged {
         let _ = std::fs::remove_file(&draft);
+    }
+    if !status.success() {
+        let kept = if unchanged { String::new() } else { format!("; what you wrote is in {}", draft.display()) };
+        bail!("the editor '{editor}' did not end well. Nothing was changed{kept}. EDITOR says which one is used");
+    }
+    if unchanged {
         return output::line("Nothing was changed");
     }
-    library.replace_text(&listed, &edited).with_context(|| format!("what you wrote is in {}", draft.display()))?;
+    if let Err(error) = library.replace_text(&listed, &edited) {
+        bail!("{}. What you wrote is in {}", output::sentence(&error.into()), draft.display());
+    }
     let _ = std::fs::remove_file(&draft);
     Ok(())
 }

@@ -84,9 +84,9 @@ fn look(library: &Library, machine: &Machine) -> Result<Live> {
     // Somebody who starts it, or changes its definition: it takes a moment.
     let Some(record) = record else { return Ok(at_rest(State::Starting)) };
     let Some(mut client) = Client::connect(&record.socket)? else { return Ok(at_rest(State::Starting)) };
-    let status = match client.ask(control::Request::Status) {
+    let status = match client.status() {
         Ok(control::Reply::Status(status)) => status,
-        // It ended while we asked.
+        // It ended while we asked, or hangs.
         Ok(_) | Err(_) => return Ok(at_rest(State::Stopping)),
     };
     Ok(Live { state: status.state, status: Some(status), client: Some(client) })

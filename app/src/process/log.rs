@@ -2,8 +2,18 @@
 
 use std::{fs::File, io, sync::Mutex};
 
-use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Level;
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 use vmm_engine::debugcon::LineSink;
+
+/// The target of what is told to the terminal in another way.
+pub(super) const ONLY_FILE: &str = "start";
 
 /// Logs into `file` from now on, and warnings to standard error if somebody is there.
 pub(super) fn to_file(file: File, terminal: bool) {
@@ -14,7 +24,7 @@ pub(super) fn to_file(file: File, terminal: bool) {
             .without_time()
             .with_target(false)
             .with_writer(io::stderr)
-            .with_filter(LevelFilter::WARN)
+            .with_filter(filter_fn(|metadata| *metadata.level() <= Level::WARN && metadata.target() != ONLY_FILE))
     });
     // Set once in the process; a second time would be a mistake of ours, and changes nothing.
     let _ = tracing_subscriber::registry().with(lines).with(warnings).try_init();

@@ -53,19 +53,20 @@ pub(crate) fn main() -> ExitCode {
         Ok(ownership) => ownership,
         Err(error) => return refuse(detached, &error),
     };
-    let code = match Run::begin(&handover, &definition, &mut files) {
+    let (code, well) = match Run::begin(&handover, &definition, &mut files) {
         Ok(run) => {
             if detached && let Err(error) = report_started() {
                 tracing::warn!(%error, "nobody heard that the machine has started");
             }
             run.finish()
         }
+        // Everything was undone: the machine is off.
         Err(error) => {
-            tracing::error!("{}", output::sentence(&error));
-            refuse(detached, &error)
+            tracing::error!(target: log::ONLY_FILE, "{}", output::sentence(&error));
+            (refuse(detached, &error), true)
         }
     };
-    ownership.give_back();
+    ownership.give_back(well);
     code
 }
 
@@ -83,10 +84,11 @@ impl Ownership {
         Ok(Ownership { lock, socket: handover.socket_path.clone() })
     }
 
-    /// The run is over, as it should. The socket goes first: whoever finds the lock free finds no socket.
-    fn give_back(self) {
+    /// The run is over. The socket goes first: whoever finds the lock free finds no socket. The record stays of a run that
+    /// did not end `well`: it is what says that the machine has crashed.
+    fn give_back(self, well: bool) {
         let _ = std::fs::remove_file(&self.socket);
-        if let Err(error) = self.lock.end_run() {
+        if well && let Err(error) = self.lock.end_run() {
             tracing::warn!(%error, "the record of this run stays");
         }
     }
@@ -155,14 +157,15 @@ impl Run {
         Ok(Run { driver, machine })
     }
 
-    fn finish(self) -> ExitCode {
+    /// Waits for the end of the run. Gives its exit status, and whether it ended as a person or the guest wanted.
+    fn finish(self) -> (ExitCode, bool) {
         let end = self.driver.join();
         self.machine.finish();
         match &end {
             End::Failed(reason) => tracing::error!("the machine has failed: {reason}"),
             end => tracing::info!(?end, "the machine is off"),
         }
-        exit_code(&end)
+        (exit_code(&end), !matches!(end, End::Failed(_)))
     }
 }
 

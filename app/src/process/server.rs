@@ -20,7 +20,7 @@ use machine::{
 };
 
 use super::machine::Machine;
-use crate::descriptors;
+use crate::{descriptors, output};
 
 /// Connections at a time. A machine has one window, one manager and a few command lines; more is a mistake.
 const CONNECTIONS_MAX: usize = 64;
@@ -124,7 +124,7 @@ impl Connection {
             }
             Err(error) => return Reply::Refused(format!("this request can't be understood: {error}")),
         };
-        self.carry_out(request).unwrap_or_else(|error| Reply::Refused(format!("{error:#}")))
+        self.carry_out(request).unwrap_or_else(|error| Reply::Refused(output::sentence(&error)))
     }
 
     fn carry_out(&mut self, request: Request) -> Result<Reply> {
@@ -158,7 +158,7 @@ impl Connection {
                 answer(&mut self.socket, &Reply::Picture { bytes: png.len() })?;
                 Ok(self.socket.write_all(&png)?)
             }
-            Err(error) => answer(&mut self.socket, &Reply::Refused(format!("{error:#}"))),
+            Err(error) => answer(&mut self.socket, &Reply::Refused(output::sentence(&error))),
         }
     }
 

@@ -276,3 +276,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_serial_ports_file_is_none_that_the_machine_reads() {
+    for file in ["other.txt", "/boot/vmlinuz", "/boot/initrd"] {
+        let mut definition = full();
+        definition.serial = Some(Serial { file: FilePath::new(file).unwrap() });
+        let found = definition.validate().iter().any(|problem| problem.key == "serial.file");
+        assert_eq!(found, file.starts_with("/boot"), "{file}");
+    }
+    let mut definition = full();
+    let image = definition.disks[0].images[0].file.clone();
+    definition.serial = Some(Serial { file: image });
+    assert!(definition.validate().iter().any(|problem| problem.key == "serial.file"));
+}

@@ -13,6 +13,7 @@ impl Definition {
         self.check_texts(&mut problems);
         self.check_drives(&mut problems);
         self.check_images(&mut problems);
+        self.check_serial(&mut problems);
         self.check_boot(&mut problems);
         problems.0
     }
@@ -122,6 +123,23 @@ impl Definition {
             problems.add("uuid", "uuid is all zeroes, which no machine has");
         } else if let Some(image) = uuids.0.get(&self.uuid) {
             problems.add("uuid", format!("uuid = '{}' is already that of {image}", self.uuid));
+        }
+    }
+
+    /// What the serial port's file is at the start is overwritten.
+    fn check_serial(&self, problems: &mut Problems) {
+        let Some(serial) = &self.serial else { return };
+        let images = self.disks.iter().flat_map(|disk| &disk.images).map(|image| &image.file);
+        let discs = self.cdroms.iter().filter_map(|drive| drive.file.as_ref());
+        let kernel = self.kernel.iter().flat_map(|kernel| std::iter::once(&kernel.file).chain(&kernel.initrd));
+        if images.chain(discs).chain(kernel).any(|file| file.normal() == serial.file.normal()) {
+            let file = &serial.file;
+            problems.add(
+                "serial.file",
+                format!(
+                    "serial.file = '{file}' is already used by the machine, and would be overwritten by its output"
+                ),
+            );
         }
     }
 

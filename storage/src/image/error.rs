@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The host didn't let us.
-    #[error("{name} can't be read or written")]
+    #[error("{}", describe(name, source))]
     Io {
         /// The file.
         name: String,
@@ -120,6 +120,16 @@ pub enum ImageError {
         /// What would be possible.
         why: &'static str,
     },
+}
+
+fn describe(name: &str, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("{name} can't be written: the disk is full. Free some space and try again")
+        }
+        io::ErrorKind::PermissionDenied => format!("this account may not write to {name}"),
+        _ => format!("{name} can't be read or written"),
+    }
 }
 
 impl ImageError {

@@ -3,7 +3,7 @@
 use machine::definition::Definition;
 
 use super::{
-    DEFINITION, Library, Listed, Machine, document,
+    DEFINITION, Library, Listed, Machine, create, document,
     error::{BrokenReason, LibraryError},
     fs, list,
     lock::MachineLock,
@@ -39,6 +39,10 @@ impl Library {
     ) -> Result<Machine, LibraryError> {
         let mut definition = machine.definition.clone();
         change(&mut definition);
+        // What is in the machine's folder moves with it. (Of a running machine nothing but discs may differ.)
+        if !matches!(owner, Owner::Whoever) {
+            create::own_paths(&mut definition, &machine.folder);
+        }
         // The lines would be those of a text that nobody sees.
         Definition::parse(&definition.to_toml()).map_err(|error| LibraryError::Definition(error.without_lines()))?;
         let text = document::rewrite(&machine.text, &machine.definition, &definition);

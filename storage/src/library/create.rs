@@ -139,11 +139,7 @@ impl Draft {
     /// # Errors
     /// As [`Draft::commit`].
     pub fn commit_locked(mut self, mut definition: Definition) -> Result<(Machine, MachineLock), LibraryError> {
-        for path in paths_of(&mut definition) {
-            if let Ok(own) = FilePath::in_folder(Path::new(path.as_str()), &self.folder) {
-                *path = own;
-            }
-        }
+        own_paths(&mut definition, &self.folder);
         let text = definition.to_toml();
         Definition::parse(&text).map_err(|error| LibraryError::Definition(error.without_lines()))?;
         let file = self.folder.join(DEFINITION);
@@ -163,6 +159,15 @@ impl Drop for Draft {
         // After a commit the folder has another name. The lock is given back last, so that nobody else cleans as well.
         if let Err(error) = fs::remove_tree(&self.folder) {
             tracing::warn!(folder = %self.folder.display(), %error, "a draft could not be removed");
+        }
+    }
+}
+
+/// Writes paths of files in the machine's `folder` as relative to it.
+pub(super) fn own_paths(definition: &mut Definition, folder: &Path) {
+    for path in paths_of(definition) {
+        if let Ok(own) = FilePath::in_folder(Path::new(path.as_str()), folder) {
+            *path = own;
         }
     }
 }

@@ -77,7 +77,7 @@ pub enum LibraryError {
         name: String,
     },
     /// The new definition is wrong.
-    #[error("{0}. Nothing was changed")]
+    #[error("{}Nothing was changed", sentence(.0))]
     Definition(DefinitionError),
     /// The new name is wrong.
     #[error(transparent)]
@@ -182,6 +182,13 @@ fn describe(what: &str, path: &Path, source: &io::Error) -> String {
         }
         _ => format!("can't {what} {path}. Nothing was changed"),
     }
+}
+
+/// A whole sentence, to be followed by the next.
+fn sentence(error: &DefinitionError) -> String {
+    let text = error.to_string();
+    let stop = if text.ends_with(['.', '?', '!']) { " " } else { ". " };
+    text + stop
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {

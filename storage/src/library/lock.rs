@@ -82,7 +82,7 @@ impl Library {
     pub fn presence(&self, machine: &Machine) -> Result<Presence, LibraryError> {
         let path = machine.folder.join(LOCK);
         // In a library that can't be written nobody can own a machine, and there may be no lock to take.
-        let _guard = self.guard().ok();
+        let guard = self.guard().ok();
         let owned = match fs::open_lock(&path, false) {
             Ok(file) => match flock(&file, FlockOperation::NonBlockingLockShared) {
                 Ok(()) => false,
@@ -95,7 +95,13 @@ impl Library {
         let record = RunRecord::read(&machine.folder);
         Ok(match (owned, record) {
             (true, record) => Presence::Owned(record),
-            (false, Some(record)) => Presence::Crashed(record),
+            (false, Some(record)) => {
+                // Nobody can begin to own the machine while the library's lock is held.
+                if guard.is_some() {
+                    record.remove_socket();
+                }
+                Presence::Crashed(record)
+            }
             (false, None) => Presence::Off,
         })
     }
@@ -130,6 +136,15 @@ impl RunRecord {
     #[must_use]
     pub fn of_this_process(started: Timestamp, socket: PathBuf, log: Option<PathBuf>) -> Self {
         RunRecord { pid: std::process::id(), started: started.unix(), socket, log }
+    }
+
+    /// Removes the socket of a process that is dead. A file that isn't one stays, whatever the record says.
+    fn remove_socket(&self) {
+        use std::os::unix::fs::FileTypeExt as _;
+        if self.socket.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket()) {
+            // Without it nothing is lost: the next start removes it as well.
+            let _ = fs::remove_file(&self.socket);
+        }
     }
 
     /// The record in a machine's folder. One that can't be understood is none.

@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
-use machine::size::Size;
+use machine::{
+    definition::{Bus, Disk, FilePath, Image, ImageFormat},
+    size::Size,
+};
 
 use super::*;
 
@@ -157,6 +160,22 @@ fn a_renamed_machine_gets_another_folder_and_keeps_its_disks() {
     assert_eq!(std::fs::read_to_string(new.disks_dir().join("disk0.raw")).unwrap(), "Mint");
     assert!(matches!(library.find("Mint"), Err(LibraryError::NotFound { .. })));
     assert_eq!(left_behind(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_disk_that_is_added_in_the_machines_folder_moves_with_it() {
+    let (_dir, library) = library();
+    let machine = create(&library, "old").unwrap();
+    let file = machine.disks_dir().join("more.qcow2");
+    std::fs::write(&file, "x").unwrap();
+    let image =
+        Image { uuid: Uuid::new_v4(), file: FilePath::new(&file).unwrap(), format: ImageFormat::Raw, read_only: false };
+    let disk = Disk { id: "more".into(), bus: Bus::Ahci, serial: None, throw_away_writes: false, images: vec![image] };
+    let machine = library.update(&machine, Owner::Nobody, |definition| definition.disks.push(disk)).unwrap();
+    let machine = library.rename(&machine, name("new")).unwrap();
+    let image = &machine.definition().disks.last().unwrap().images[0];
+    assert_eq!(image.file.as_str(), "disks/more.qcow2");
+    assert!(machine.resolve(&image.file).exists());
 }
 
 #[test]
