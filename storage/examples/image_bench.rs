@@ -1,8 +1,9 @@
 //! How many requests an image takes in a second, beside `qemu-img bench` on the same file in the same run.
 //!
-//! `cargo run -p storage --example image_bench -- [FOLDER [ROUNDS [COUNT]]]`: FOLDER (default: the current one) should be on the disk
-//! in question; each round runs QEMU and us in turn, COUNT requests of 4 KiB each at depth 32. A figure above 1 says that we are
-//! faster. "Scattered" goes through the disk in steps of 1 MiB and a bit, since `qemu-img bench` knows no randomness.
+//! `cargo run -p storage --example image_bench -- [FOLDER [ROUNDS [COUNT [ONLY]]]]`: FOLDER (default: the current one)
+//! should be on the disk in question. Each round runs QEMU and us in turn, COUNT requests of 4 KiB each at depth 32; a
+//! ratio above 1 says that we are faster. ONLY is a part of the names of the rows to run. "Scattered" goes through the
+//! disk in steps of 1 MiB and a bit, since `qemu-img bench` knows no randomness.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::File;
@@ -132,7 +133,7 @@ fn main() {
         "{count} requests of 4 KiB at depth {DEPTH}, {rounds} rounds; requests a second, and how often QEMU's that is"
     );
     println!("{:46} {:>8} {:>8}  {:>5} {:>6} {:>5}", "", "QEMU", "ours", "min", "median", "max");
-    let path = folder.join("image_bench.img");
+    let path = folder.join(format!("image_bench-{}.img", std::process::id()));
     for case in Case::all().into_iter().filter(|case| case.name().contains(&only)) {
         let (mut theirs, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         case.prepare(&path);

@@ -1,7 +1,8 @@
 //! What a file is, by its content; names and endings say nothing.
 //!
-//! A raw image has no mark of its own, so it is what is left when the file is nothing else that we know. A guest writes what
-//! it likes into a raw image, a qcow2 header as well: the library remembers each image's format and asks only once.
+//! A raw image has no mark of its own, so it is what is left when the file is nothing else that we know. A guest
+//! writes what it likes into a raw image, a qcow2 header as well: the library remembers each image's format and asks
+//! only once.
 
 use std::fs::File;
 

@@ -72,8 +72,8 @@ pub enum ImageError {
     },
     /// It was not closed, and its reference counts have to be rebuilt before anyone writes.
     #[error(
-        "{name} was not closed properly by the program that used it last. Run `qemu-img check -r all` on it once, or use it \
-         read-only."
+        "{name} was not closed properly by the program that used it last. Run `qemu-img check -r all` on it once, or \
+         use it read-only."
     )]
     NotClosed {
         /// The file.

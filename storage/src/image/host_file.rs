@@ -1,7 +1,7 @@
 //! The file (or block device) on the host that an image lives in.
 //!
-//! If the descriptor was opened with `O_DIRECT`, requests that don't fit the device's alignment take a detour through an
-//! aligned buffer; everything else goes between guest memory and the file without a copy.
+//! If the descriptor was opened with `O_DIRECT`, requests that don't fit the device's alignment take a detour through
+//! an aligned buffer; everything else goes between guest memory and the file without a copy.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -34,8 +34,8 @@ pub(super) struct HostFile {
     direct: Option<DirectAlignment>,
     /// Space taken ahead, for direct writes to a file.
     reservations: Option<Reservations>,
-    /// Held during a cached write to a file. The host lets only one in at a time anyway, and threads that wait here take far
-    /// less of its time than threads that wait there.
+    /// Held during a cached write to a file. The host lets only one in at a time anyway, and threads that wait here
+    /// take far less of its time than threads that wait there.
     cached_write: Mutex<()>,
     /// Held exclusively while part of a block is replaced by reading, changing and writing all of it.
     partial_block: RwLock<()>,
@@ -259,6 +259,15 @@ impl HostFile {
             done += count as u64;
         }
         Ok(())
+    }
+
+    /// Whether a range has no space in the file yet, so that it reads as zeroes. `false` where the host doesn't tell.
+    pub(super) fn is_hole(&self, offset: u64, len: u64) -> bool {
+        // This moves the file's position, which nobody uses
+        match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => data >= offset.saturating_add(len),
+            Err(error) => error == rustix::io::Errno::NXIO && !self.is_device && offset < self.len(),
+        }
     }
 
     /// Gives the space of a range back; it reads as zeroes afterwards. `false` if this host can't, and nothing changed.

@@ -82,7 +82,8 @@ impl<'a> Buffers<'a> {
         })
     }
 
-    /// Reads from `offset` of `file` into `range` of the buffers, as far as the file goes. Says how many bytes that were.
+    /// Reads from `offset` of `file` into `range` of the buffers, as far as the file goes. Says how many bytes that
+    /// were.
     pub(super) fn read_from(&self, file: &File, range: Range<usize>, offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < range.len() {

@@ -1,9 +1,10 @@
 //! Who may use an image file: one writer, or any number of readers.
 //!
-//! The lock is on the open file description (`F_OFD_SETLK`), so it travels with a descriptor that is passed to another
-//! process, and a crash releases it. It covers the bytes by which QEMU marks the images it uses (from 100 on what it does to
-//! the image, from 200 on what others must not do; documented in its `docs/system/images`), so a machine of QEMU's and one
-//! of ours never write the same file.
+//! The lock is on the open file description (`F_OFD_SETLK`), so it travels with a descriptor that is passed to
+//! another process, and a crash releases it. It covers the bytes on which QEMU (since 2.10) puts such locks itself:
+//! from 100 on for what it does to an image, from 200 on for what others must not do, one byte for each permission. So
+//! a machine of QEMU's and one of ours never write the same file. Whoever hands a descriptor over closes its own: the
+//! lock lasts as long as any duplicate.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
 //! Disk images: raw and qcow2, alone or in a chain of overlays.
 //!
-//! Images come as open files, because whoever runs a machine may not open files itself. Which image builds on which is the
-//! caller's to say; a name inside an image is never followed. Each file is locked: one writer, or any number of readers,
-//! against other machines and against QEMU.
+//! Images come as open files, because whoever runs a machine may not open files itself. Which image builds on which
+//! is the caller's to say; a name inside an image is never followed. Each file is locked: one writer, or any number
+//! of readers, against other machines and against QEMU.
 
 mod detect;
 mod disc;
@@ -91,8 +91,8 @@ pub fn open_chain(sources: Vec<ImageSource>) -> Result<Image, ImageError> {
     Ok(Image { len: top.len(), top, read_only: !writable })
 }
 
-/// Opens a chain of images that stays as it is: what the machine writes goes to a file without a name in `folder`, and is gone
-/// when the image is closed, or its process.
+/// Opens a chain of images that stays as it is: what the machine writes goes to a file without a name in `folder`,
+/// and is gone when the image is closed, or its process.
 ///
 /// # Errors
 /// See [`ImageError`].

@@ -1,9 +1,10 @@
 //! Space for direct writes, taken ahead.
 //!
-//! A direct write into a hole makes the host look for space and change the file's tables, alone with the file, for every single
-//! request; a write to space that the file has already is done beside others. So the surroundings of a first write are reserved:
-//! one piece, or, behind a piece that is in use, up to the end of a larger one, because then more of the same is likely to come.
-//! Cached writes need nothing of it: the host gathers them before it looks for space.
+//! A direct write into a hole makes the host look for space and change the file's tables, alone with the file, for
+//! every single request; a write to space that the file has already is done beside others. So the surroundings of a
+//! first write are reserved: one piece, or, behind a piece that is in use, up to the end of a larger one, because
+//! then more of the same is likely to come. Cached writes need nothing of it: the host gathers them before it looks
+//! for space.
 
 use std::fs::File;
 use std::ops::Range;
@@ -34,8 +35,8 @@ impl Reservations {
         Reservations { pieces: Mutex::new(pieces) }
     }
 
-    /// Takes space for a write to a range, if it may be missing; nothing beyond that and the file's end (`file_len`). Where that
-    /// fails the write will say why.
+    /// Takes space for a write to a range, if it may be missing; nothing beyond that and the file's end (`file_len`).
+    /// Where that fails the write will say why.
     pub(super) fn reserve(&self, file: &File, range: Range<u64>, file_len: u64) {
         let wanted = range.start / PIECE..range.end.div_ceil(PIECE);
         let mut pieces = self.pieces.lock();

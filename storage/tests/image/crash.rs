@@ -64,7 +64,8 @@ fn run_round(image: &Image, round: u64) {
     image.flush().unwrap();
 }
 
-/// What the killed tests run in another process; by itself it makes sure that a writer that isn't killed leaves nothing behind.
+/// What the killed tests run in another process; by itself it makes sure that a writer that isn't killed leaves
+/// nothing behind.
 #[test]
 fn a_writer_that_closes_its_image_leaves_it_clean() {
     if let Ok(images) = std::env::var(IMAGES) {

@@ -1,4 +1,5 @@
-//! A host file system without space: the caller hears it, nothing that was flushed is lost, and it goes on when there is space.
+//! A host file system without space: the caller hears it, nothing that was flushed is lost, and it goes on when there
+//! is space.
 
 use std::io;
 use std::path::Path;

@@ -193,7 +193,8 @@ fn an_image_cut_off_anywhere_is_refused_or_says_what_is_missing() {
     for len in (0..whole.len()).step_by(20_011).chain([1, 4, 71, 72, 103, 104, 511]) {
         std::fs::write(&path, &whole[..len]).unwrap();
         if let Ok(image) = open(&path) {
-            // The tables are there, the end of the data is not; what there is may be read, what there isn't may not be zeroes
+            // The tables are there, the end of the data is not; what there is may be read, what there isn't may not
+            // be zeroes
             match read(&image, 0, 200_000) {
                 Ok(found) => assert!(len >= whole.len() - 2 * CLUSTER as usize && found[..100] == [7; 100], "{len}"),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{len}"),

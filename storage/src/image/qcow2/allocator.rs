@@ -1,8 +1,8 @@
 //! Which clusters of the file are in use.
 //!
-//! Only counts going from 0 to 1 are ever ahead of what the tables say. A count goes down only after nothing on the disk refers to
-//! the cluster any more, so a block may be written at any time: what a crash leaves is, at worst, clusters that count as used
-//! and aren't.
+//! Only counts going from 0 to 1 are ever ahead of what the tables say. A count goes down only after nothing on the
+//! disk refers to the cluster any more, so a block may be written at any time: what a crash leaves is, at worst,
+//! clusters that count as used and aren't.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -129,7 +129,11 @@ impl Allocator {
             self.check_new(file, range.clone())?;
             self.set_counts(file, range.clone(), 1)?;
             self.first_unused = range.end;
-            return Ok(Run { host: first << self.geometry.cluster_bits, clusters: clusters as u64, zeroed });
+            let host = first << self.geometry.cluster_bits;
+            let clusters = clusters as u64;
+            // After a crash, or in a file that others made, there are holes that we don't know of
+            let zeroed = zeroed || file.is_hole(host, clusters << self.geometry.cluster_bits);
+            return Ok(Run { host, clusters, zeroed });
         }
     }
 
@@ -264,8 +268,8 @@ impl Allocator {
         self.set_counts(file, cluster..cluster + 1, 1)
     }
 
-    /// Replaces the refcount table by one of twice the size. It stands, with the blocks that count it, behind all that the old
-    /// one could count. Everything is durable when this returns.
+    /// Replaces the refcount table by one of twice the size. It stands, with the blocks that count it, behind all
+    /// that the old one could count. Everything is durable when this returns.
     fn grow_table(&mut self, file: &HostFile) -> io::Result<()> {
         let plan = Growth::plan(&self.geometry, self.table.len() as u64)?;
         let cluster_bits = self.geometry.cluster_bits;
@@ -315,8 +319,8 @@ impl Allocator {
         Ok(())
     }
 
-    /// Writes what was changed: first blocks, then, once these are durable, the table's entries that point to new ones. What
-    /// could not be written stays marked.
+    /// Writes what was changed: first blocks, then, once these are durable, the table's entries that point to new
+    /// ones. What could not be written stays marked.
     pub(super) fn write_changes(&mut self, file: &HostFile) -> io::Result<()> {
         self.write_blocks(file)?;
         if !self.changed_entries.is_empty() {

@@ -1,5 +1,5 @@
-//! Compressed clusters: raw deflate streams, anywhere in the file. They are only read; what is written to them becomes an
-//! ordinary cluster.
+//! Compressed clusters: raw deflate streams, anywhere in the file. They are only read; what is written to them
+//! becomes an ordinary cluster.
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A host that fails, as a test: whichever write, change of length or sync it refuses, the caller hears of it, and the image
-//! stays sound.
+//! A host that fails, as a test: whichever write, change of length or sync it refuses, the caller hears of it, and
+//! the image stays sound.
 
 use std::collections::BTreeMap;
 use std::fs::File;

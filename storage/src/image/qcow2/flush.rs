@@ -18,8 +18,8 @@ pub(super) struct CommitState {
 }
 
 impl Qcow2 {
-    /// Returns once everything that was written before is durable, tables included. Requests that wait for each other share
-    /// the work.
+    /// Returns once everything that was written before is durable, tables included. Requests that wait for each other
+    /// share the work.
     pub(in super::super) fn flush(&self) -> io::Result<()> {
         if self.allocator.is_none() || self.file.is_temporary() {
             return Ok(());
@@ -47,8 +47,9 @@ impl Qcow2 {
     }
 
     fn commit(&self, state: &mut CommitState) -> io::Result<()> {
-        // Each of these is taken before what it refers to, so that whatever is found in one is complete in the next: what is
-        // freed here is gone from the tables below; the tables that the level 1 entries point to are among the changed ones.
+        // Each of these is taken before what it refers to, so that whatever is found in one is complete in the next:
+        // what is freed here is gone from the tables below; the tables that the level 1 entries point to are among
+        // the changed ones.
         let freed = std::mem::take(&mut *self.freed.lock());
         let l1_entries = self.l1.take_changed();
         let tables = self.tables.take_dirty();

@@ -1,8 +1,8 @@
 //! The level 2 tables that are in memory.
 //!
-//! Looking an entry up takes a shared lock only, so that requests of many threads don't wait for each other. Entries are
-//! atomics: whoever changes one holds the table (an `Arc`), and marks the part of it that has to be written. A table can leave
-//! the cache only while nobody holds it; the list of changed tables holds its own.
+//! Looking an entry up takes a shared lock only, so that requests of many threads don't wait for each other. Entries
+//! are atomics: whoever changes one holds the table (an `Arc`), and marks the part of it that has to be written. A
+//! table can leave the cache only while nobody holds it; the list of changed tables holds its own.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

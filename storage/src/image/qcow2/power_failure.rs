@@ -1,7 +1,8 @@
 //! What a power failure leaves, as a test: everything up to the last sync is on the disk, and of what follows any part.
 //!
-//! The file's writes are recorded, and images are put together from the recording as a failing host might leave them: page by page,
-//! with each page that wasn't synced there or not. Each has to pass QEMU's check and to contain what was flushed.
+//! The file's writes are recorded, and images are put together from the recording as a failing host might leave them:
+//! page by page, with each page that wasn't synced there or not. Each has to pass QEMU's check and to contain what
+//! was flushed.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,9 +1,9 @@
 //! Writing: in place where a cluster is ours alone, otherwise to a new one.
 //!
-//! A new cluster that is known to read as zeroes may take the place of zeroes before its data is there: nobody can tell the
-//! difference, neither a reader nor, after a crash, the next user. That is the common case of a growing image, and it keeps
-//! requests for the same cluster from waiting for each other. Everything else goes through a claim: the cluster is filled first,
-//! with what the request doesn't cover copied from where it was.
+//! A new cluster that is known to read as zeroes may take the place of zeroes before its data is there: nobody can
+//! tell the difference, neither a reader nor, after a crash, the next user. That is the common case of a growing
+//! image, and it keeps requests for the same cluster from waiting for each other. Everything else goes through a
+//! claim: the cluster is filled first, with what the request doesn't cover copied from where it was.
 
 use std::io;
 use std::iter;
@@ -65,7 +65,8 @@ impl Qcow2 {
         Ok(())
     }
 
-    /// Makes a place for the beginning of a part. Says how many bytes are written already; the rest has to be looked up again.
+    /// Makes a place for the beginning of a part. Says how many bytes are written already; the rest has to be looked
+    /// up again.
     fn write_new(&self, part: &Part<'_>) -> io::Result<usize> {
         let table = self.writable_table(self.geometry.l1_index(part.cluster))?;
         let index = self.geometry.l2_index(part.cluster);
@@ -111,7 +112,8 @@ impl Qcow2 {
         Ok(())
     }
 
-    /// Fills new clusters and puts them in the place of what was there. `run` has clusters that were taken for it already.
+    /// Fills new clusters and puts them in the place of what was there. `run` has clusters that were taken for it
+    /// already.
     fn write_claimed(&self, part: &Part<'_>, table: &Arc<Table>, run: Option<Run>) -> io::Result<usize> {
         let geometry = &self.geometry;
         let whole = if part.skip == 0 { part.range.len() as u64 >> geometry.cluster_bits } else { 0 };
