@@ -309,7 +309,9 @@ impl Rtc {
                 self.catch_up();
                 let value = self.flags | if self.interrupting() { C_INTERRUPT } else { 0 };
                 self.flags = 0;
-                self.update();
+                // The line falls even if the next tick is due by now: without an edge there is no more interrupt.
+                self.line.set(false);
+                self.schedule();
                 value
             }
             STATUS_D => D_VALID,
