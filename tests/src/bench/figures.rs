@@ -62,16 +62,27 @@ impl Row {
         }
     }
 
+    /// How much better `ours` is than `theirs`, round by round: above 1 is better, in either direction.
+    #[must_use]
+    pub fn ratio(&self, ours: &str, theirs: &str) -> Option<Spread> {
+        let of = |side: &str| Some(&self.figures.iter().find(|(known, _)| known == side)?.1);
+        let rounds = of(ours)?.iter().zip(of(theirs)?);
+        let ratios: Vec<f64> = rounds
+            .map(|(ours, theirs)| if self.better == Better::Lower { theirs / ours } else { ours / theirs })
+            .collect();
+        Spread::of(&ratios)
+    }
+
     /// As whoever writes the report reads it.
     #[must_use]
-    pub fn to_json(&self) -> Value {
-        let better = if self.better == Better::Lower { "lower" } else { "higher" };
+    pub fn to_json(&self, ours: &str, theirs: &str) -> Value {
         let sides: serde_json::Map<String, Value> = self
             .figures
             .iter()
             .filter_map(|(side, figures)| Some((side.clone(), Spread::of(figures)?.to_json())))
             .collect();
-        json!({ "name": self.name, "unit": self.unit, "better": better, "sides": sides })
+        let ratio = self.ratio(ours, theirs).map(Spread::to_json);
+        json!({ "name": self.name, "unit": self.unit, "sides": sides, "ratio": ratio })
     }
 }
 
@@ -92,7 +103,13 @@ mod tests {
         row.add("qemu", 2.0);
         row.add("tandem", 1.0);
         row.add("qemu", 4.0);
-        assert_eq!(row.to_json()["sides"]["qemu"]["median"], 3.0);
-        assert_eq!(row.to_json()["sides"]["tandem"]["max"], 1.0);
+        row.add("tandem", 4.0);
+        let json = row.to_json("tandem", "qemu");
+        assert_eq!(json["sides"]["qemu"]["median"], 3.0);
+        assert_eq!(json["sides"]["tandem"]["max"], 4.0);
+        assert_eq!(json["ratio"], json!({ "min": 1.0, "median": 1.5, "max": 2.0 }), "round by round");
+        row.better = Better::Higher;
+        assert_eq!(row.ratio("tandem", "qemu"), Some(Spread { min: 0.5, median: 0.75, max: 1.0 }));
+        assert_eq!(row.ratio("tandem", "nobody"), None);
     }
 }

@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use whole_machine::bench::{Contender, Ours, Reference, Row, measure};
+use whole_machine::bench::{Contender, Ours, Reference, measure};
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -17,7 +17,7 @@ fn main() -> Result<()> {
     sides.retain(|side| only.is_empty() || only.iter().any(|name| name == side.name()));
     let scratch = tempfile::tempdir()?;
     let rows = measure(&sides, rounds, scratch.path(), |line| eprintln!("{line}"))?;
-    let rows: Vec<_> = rows.iter().map(Row::to_json).collect();
+    let rows: Vec<_> = rows.iter().map(|row| row.to_json(ours.name(), Reference.name())).collect();
     std::fs::write(out, json!({ "rounds": rounds, "rows": rows }).to_string())
         .with_context(|| format!("can't write {out}"))
 }

@@ -78,8 +78,13 @@ pub(crate) enum Outcome {
     TimedOut,
     /// Whoever watched gave it up.
     GivenUp,
-    /// The lab itself ended before the command did; what its kernel said is in the file.
-    Died(PathBuf),
+    /// The lab itself ended before the command did.
+    Died {
+        /// What its kernel said is there.
+        log: PathBuf,
+        /// The software processor lost its kernel from under its feet: a triple fault, of which the kernel said nothing.
+        triple_fault: bool,
+    },
 }
 
 /// `cargo xtask lab`.
@@ -109,7 +114,7 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
             eprintln!("xtask: the command did not end within {} s", lab.limit.as_secs());
             Ok(ExitCode::from(124))
         }
-        Outcome::Died(log) => {
+        Outcome::Died { log, .. } => {
             bail!("the lab ended before the command did; what its kernel said is in {}", log.display())
         }
     }
@@ -160,7 +165,9 @@ impl Lab {
             Ended::Exited(_) => {
                 let kept = out.unwrap_or(std::env::temp_dir()).join("lab-kernel.log");
                 fs::write(&kept, &said).with_context(|| format!("can't write {}", kept.display()))?;
-                Ok(Outcome::Died(kept))
+                let resets = fs::read_to_string(control.path().join("resets.log")).unwrap_or_default();
+                let triple_fault = resets.contains("Triple fault") && !said.contains("Kernel panic");
+                Ok(Outcome::Died { log: kept, triple_fault })
             }
         }
     }
@@ -193,6 +200,8 @@ impl Lab {
         let mut serial = OsString::from("file:");
         serial.push(control.join("kernel.log"));
         add(&["-serial".as_ref(), serial.as_ref()]);
+        let resets = control.join("resets.log");
+        add(&["-d".as_ref(), "cpu_reset".as_ref(), "-D".as_ref(), resets.as_ref()]);
         add(&["-virtfs".as_ref(), share(Path::new("/"), "host", ",readonly=on,multidevs=remap").as_ref()]);
         add(&["-virtfs".as_ref(), share(control, "lab", "").as_ref()]);
         if let Some(out) = out {

@@ -9,7 +9,7 @@ mod plan;
 mod report;
 pub(crate) mod runner;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +31,8 @@ const PROGRAM_VARIABLE: &str = "TANDEM_BIN";
 const GUESTS_VARIABLE: &str = "TANDEM_TEST_GUESTS";
 /// A lab is given up when a test has passed its limit by this much and nothing happened.
 const GRACE: Duration = Duration::from_secs(120);
+/// How often a test is begun if the lab's processor fails under it.
+const TRIALS: u32 = 4;
 
 /// What was asked for.
 struct Asked {
@@ -142,13 +144,14 @@ fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &
 
 /// Runs the tests of an order in the lab, and in a new one those that a dead one left.
 ///
-/// The software processor that the lab runs on loses its own kernel now and then, which no test can help: a test that was
-/// running then gets one more trial, and has failed if the lab does not survive that either.
+/// The software processor that the lab runs on loses its own kernel now and then, by a triple fault that the kernel itself
+/// does not hear of. No test can help that: one that was running then is tried again, at most [`TRIALS`] times in all. A
+/// lab that ends in another way counts against the test.
 fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report: &Report) -> Result<()> {
     let file = order.out.join("order.json");
     lab.out = Some(order.out.clone());
     lab.log = Some(order.out.join("lab.log"));
-    let mut tried_again = HashSet::new();
+    let mut trials = HashMap::new();
     while !order.tests.is_empty() {
         fs::remove_file(order.results()).ok();
         order.write(&file)?;
@@ -165,8 +168,12 @@ fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report:
         }
         let mut gone = HashSet::new();
         for title in running {
-            if matches!(ended, Outcome::Died(_)) && tried_again.insert(title.clone()) {
-                println!("  AGAIN {place}: {title}: the lab itself died ({ended:?})");
+            let trials: &mut u32 = trials.entry(title.clone()).or_insert(0);
+            *trials += 1;
+            if matches!(ended, Outcome::Died { triple_fault: true, .. }) && *trials < TRIALS {
+                println!(
+                    "  AGAIN {place}: {title}: the lab's own processor met a triple fault (trial {trials} of {TRIALS})"
+                );
                 continue;
             }
             let output = format!("the lab ended with it: {ended:?}");
