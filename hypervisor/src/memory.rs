@@ -87,7 +87,21 @@ pub struct DeviceMemory(Arc<Inner>);
 
 struct Inner {
     mapping: MmapRegion<()>,
-    log: Mutex<Option<Arc<dyn DirtyLog>>>,
+    log: Mutex<AttachedLog>,
+}
+
+#[derive(Default)]
+struct AttachedLog {
+    log: Option<Arc<dyn DirtyLog>>,
+    /// A log was detached, and took with it which pages it knew of.
+    lost: bool,
+}
+
+impl AttachedLog {
+    fn set(&mut self, log: Option<Arc<dyn DirtyLog>>) {
+        self.lost |= self.log.is_some();
+        self.log = log;
+    }
 }
 
 impl DeviceMemory {
@@ -100,7 +114,7 @@ impl DeviceMemory {
         let file = FileOffset::new(memfd(name, len)?, 0);
         let mapping = MmapRegion::from_file(file, len as usize)
             .map_err(|error| MemoryError::Refused { bytes: len, source: io::Error::other(error.to_string()) })?;
-        Ok(DeviceMemory(Arc::new(Inner { mapping, log: Mutex::new(None) })))
+        Ok(DeviceMemory(Arc::new(Inner { mapping, log: Mutex::default() })))
     }
 
     /// Length in bytes.
@@ -150,26 +164,32 @@ impl DeviceMemory {
         file.ok_or_else(|| io::Error::other("device memory without a file"))
     }
 
-    /// Pages that the guest wrote since the last call, as in [`DirtyLog::take`]; empty while no log is attached
-    /// (the memory isn't mapped). What the host wrote is not in it.
+    /// Pages that the guest wrote since the last call, as in [`DirtyLog::take`]; all of them if a log was detached since;
+    /// empty while no log is attached (the memory isn't mapped). What the host wrote is not in it.
     ///
     /// # Errors
     /// The host's log can't be read.
     pub fn take_dirty(&self) -> io::Result<Vec<u64>> {
-        let log = self.0.log.lock().clone();
+        let (log, lost) = {
+            let mut attached = self.0.log.lock();
+            (attached.log.clone(), std::mem::take(&mut attached.lost))
+        };
+        if lost {
+            return Ok(vec![u64::MAX; (self.len() / PAGE_SIZE).div_ceil(64) as usize]);
+        }
         log.map_or(Ok(Vec::new()), |log| log.take())
     }
 
     /// Attaches the log of the mapping in which the guest sees this memory, or detaches it.
     pub fn set_log(&self, log: Option<Arc<dyn DirtyLog>>) {
-        *self.0.log.lock() = log;
+        self.0.log.lock().set(log);
     }
 
     /// Detaches `log`, unless another has been attached since.
     pub fn detach_log(&self, log: &Arc<dyn DirtyLog>) {
         let mut attached = self.0.log.lock();
-        if attached.as_ref().is_some_and(|attached| Arc::ptr_eq(attached, log)) {
-            *attached = None;
+        if attached.log.as_ref().is_some_and(|attached| Arc::ptr_eq(attached, log)) {
+            attached.set(None);
         }
     }
 }
@@ -211,6 +231,25 @@ mod tests {
         memory.clone().bytes().write_obj(7_u32, 100).unwrap();
         assert_eq!(memory.bytes().get_ref::<u32>(100).unwrap().load(), 7);
         assert!(memory.take_dirty().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_log_knew_is_not_lost_with_it() {
+        struct Quiet;
+        impl DirtyLog for Quiet {
+            fn take(&self) -> io::Result<Vec<u64>> {
+                Ok(vec![0])
+            }
+        }
+        let memory = DeviceMemory::new("vram", 8192).unwrap();
+        let (first, second): (Arc<dyn DirtyLog>, Arc<dyn DirtyLog>) = (Arc::new(Quiet), Arc::new(Quiet));
+        memory.set_log(Some(first.clone()));
+        memory.detach_log(&second);
+        assert_eq!(memory.take_dirty().unwrap(), [0]);
+        memory.detach_log(&first);
+        memory.set_log(Some(second));
+        assert_eq!(memory.take_dirty().unwrap(), [u64::MAX]);
+        assert_eq!(memory.take_dirty().unwrap(), [0]);
     }
 
     #[test]

@@ -169,10 +169,13 @@ impl Drop for Mapping {
         if let Some(log) = &self.log {
             // From here on nobody asks KVM for this slot's log: the slot may soon be another's.
             *log.mapped.lock() = false;
-            let log: Arc<dyn DirtyLog> = log.clone();
-            self.memory.detach_log(&log);
         }
         self.partition.0.slots.remove(&self.partition.0.vm, self.slot);
+        // Now that no processor writes here any more, nothing gets lost without being counted as lost.
+        if let Some(log) = self.log.take() {
+            let log: Arc<dyn DirtyLog> = log;
+            self.memory.detach_log(&log);
+        }
     }
 }
 

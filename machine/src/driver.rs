@@ -28,6 +28,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     engine::{Engine, EngineError, GuestEvent},
+    rate::RateLimit,
     state::State,
 };
 
@@ -141,7 +142,8 @@ impl<E: Engine> Queue<E> {
     pub fn drive(self, engine: E, paused: bool) -> std::io::Result<Driver<E>> {
         let shared = Arc::new(Shared { status: Mutex::new(Status::new()), changed: Condvar::new() });
         let handle = Handle { queue: self.events.queue.clone(), shared: shared.clone() };
-        let worker = Worker { engine, receiver: self.receiver, epoch: self.events.epoch, shared };
+        let worker =
+            Worker { engine, receiver: self.receiver, epoch: self.events.epoch, shared, log: RateLimit::for_log() };
         let thread = std::thread::Builder::new().name("driver".into()).spawn(move || worker.run(paused))?;
         Ok(Driver { handle, thread })
     }
@@ -271,6 +273,7 @@ struct Worker<E> {
     receiver: Receiver<Entry<E>>,
     epoch: Arc<AtomicU64>,
     shared: Arc<Shared>,
+    log: RateLimit,
 }
 
 impl<E: Engine> Worker<E> {
@@ -351,7 +354,10 @@ impl<E: Engine> Worker<E> {
         if epoch != self.epoch.load(Ordering::SeqCst) {
             return None;
         }
-        tracing::info!(?event, "the guest");
+        // A guest may do nothing else but reset itself.
+        if let Some(held) = self.log.pass() {
+            tracing::info!(?event, held, "the guest");
+        }
         match event {
             GuestEvent::PowerOff => Some(End::PoweredOff),
             GuestEvent::Failed(reason) => Some(End::Failed(reason)),

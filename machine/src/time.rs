@@ -108,6 +108,20 @@ struct TimerSlot {
     queue: Option<Weak<QueueShared>>,
 }
 
+impl TimerSlot {
+    /// Disarms the timer, if it is still armed for `deadline`; says whether it was.
+    fn take(&self, deadline: u64) -> bool {
+        self.deadline.compare_exchange(deadline, u64::MAX, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    fn call(&self) {
+        let callback = self.callback.lock().clone();
+        if let Some(callback) = callback {
+            callback();
+        }
+    }
+}
+
 /// A timer that a device is given: it is armed for a point of machine time and calls back once.
 ///
 /// The device keeps one clone; whoever puts the machine together connects another to it after the device
@@ -116,7 +130,8 @@ struct TimerSlot {
 pub struct Timer(Arc<TimerSlot>);
 
 impl Timer {
-    /// A timer that never fires: for tests, which read [`Timer::deadline`] and call the device themselves.
+    /// A timer that no thread watches: for tests, which read [`Timer::deadline`] and call the device themselves, or
+    /// [`Timer::fire_if_due`].
     #[must_use]
     pub fn detached() -> Self {
         Timer(Arc::new(TimerSlot { deadline: AtomicU64::new(u64::MAX), callback: Mutex::new(None), queue: None }))
@@ -136,6 +151,18 @@ impl Timer {
     /// Doesn't fire any more. A callback that is already under way may still come: devices compare the time.
     pub fn disarm(&self) {
         self.0.deadline.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    /// Fires now, on the caller's thread, if the deadline has come by `now`; says whether it did. For whoever moves a
+    /// manual clock.
+    pub fn fire_if_due(&self, now: Duration) -> bool {
+        let now = now.as_nanos().min(u128::from(u64::MAX - 1)) as u64;
+        let deadline = self.0.deadline.load(Ordering::SeqCst);
+        let due = deadline <= now && self.0.take(deadline);
+        if due {
+            self.0.call();
+        }
+        due
     }
 
     /// The deadline, while armed.
@@ -265,11 +292,8 @@ impl QueueShared {
                 Some(_) => {
                     let deadline = first.deadline;
                     heap.waiting.pop();
-                    let fires =
-                        slot.deadline.compare_exchange(deadline, u64::MAX, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-                    let callback = slot.callback.lock().clone();
-                    if let (true, Some(callback)) = (fires, callback) {
-                        parking_lot::MutexGuard::unlocked(&mut heap, || callback());
+                    if slot.take(deadline) {
+                        parking_lot::MutexGuard::unlocked(&mut heap, || slot.call());
                     }
                 }
             }
@@ -336,6 +360,21 @@ mod tests {
         clock.pause();
         let stood = clock.now();
         assert_eq!(clock.now(), stood);
+    }
+
+    #[test]
+    fn a_timer_that_nobody_watches_fires_when_told_and_not_before_its_time() {
+        let fired = Arc::new(AtomicU64::new(0));
+        let count = fired.clone();
+        let timer = Timer::detached();
+        timer.connect(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        timer.arm(Duration::from_secs(2));
+        assert!(!timer.fire_if_due(Duration::from_secs(1)));
+        assert!(timer.fire_if_due(Duration::from_secs(2)));
+        assert!(!timer.fire_if_due(Duration::from_secs(3)));
+        assert_eq!((fired.load(Ordering::SeqCst), timer.deadline()), (1, None));
     }
 
     #[test]

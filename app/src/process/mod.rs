@@ -24,7 +24,8 @@ use anyhow::{Context, Result};
 use hypervisor::loader::Kernel;
 use signal_hook::{consts, iterator::Signals};
 use storage::library::MachineLock;
-use vmm_engine::pc::{DirectKernel, Options, Pc};
+use vmm_engine::ahci::DEFAULT_WORKERS;
+use vmm_engine::pc::{BoardOptions, DirectKernel, Options, Pc};
 
 use self::{
     handover::{Handover, Received},
@@ -126,22 +127,26 @@ impl Run {
         let drives = media::open_drives(definition, handover, files)?;
         let order = definition.boot_order();
         let boot_order = order.iter().filter_map(|id| drives.iter().position(|drive| drive.id == *id)).collect();
-        let options = Options {
+        let board = BoardOptions {
             uuid: definition.uuid,
             cpus: definition.cpus,
             memory_bytes: definition.memory.as_bytes(),
-            firmware: read(files.take(handover.firmware)?).context("the firmware can't be read")?,
             video_rom: files
                 .take_if(handover.video_rom)?
                 .map(read)
                 .transpose()
                 .context("the video ROM can't be read")?,
-            kernel: direct_kernel(definition, handover, files)?,
             drives,
+            drive_workers: DEFAULT_WORKERS,
             boot_order,
             serial: Box::new(serial::Port(serial.clone())),
             tones: Box::new(|_, _| ()),
             debug: log::firmware_lines(),
+        };
+        let options = Options {
+            board,
+            firmware: read(files.take(handover.firmware)?).context("the firmware can't be read")?,
+            kernel: direct_kernel(definition, handover, files)?,
         };
         let queue = Queue::new();
         let pc = Pc::new(options, queue.events())?;

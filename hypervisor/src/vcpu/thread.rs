@@ -9,6 +9,7 @@ use std::{
 };
 
 use kvm_ioctls::VcpuFd;
+use machine::rate::RateLimit;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
@@ -117,6 +118,7 @@ impl Cpu {
     fn work(&self, partition: &Partition, handler: &dyn ExitHandler) {
         kick::unblock();
         let exit = Exit { partition, handler, counters: &self.counters, page: &self.page };
+        let mut log = RateLimit::for_log();
         while self.wait_for_order() {
             let end = catch_unwind(AssertUnwindSafe(|| self.run(&exit))).unwrap_or_else(|_| {
                 Some(VcpuEvent::Failed { reason: "the program failed while it answered the guest".into() })
@@ -124,7 +126,9 @@ impl Cpu {
             match end {
                 None => self.enter(Phase::Parked),
                 Some(event) => {
-                    tracing::warn!(vcpu = self.id, ?event, "a processor has stopped");
+                    if let Some(held) = log.pass() {
+                        tracing::warn!(vcpu = self.id, ?event, held, "a processor has stopped");
+                    }
                     // First the event, then the phase: who pauses has the event in the queue when the pause is over.
                     let told = catch_unwind(AssertUnwindSafe(|| handler.event(self.id, event)));
                     if told.is_err() {

@@ -85,6 +85,18 @@ impl MemoryDisk {
         self.faults.lock().push(Fault { operation, successes, errno });
     }
 
+    /// Another disk in the same state, failures to come included.
+    #[must_use]
+    pub fn duplicate(&self) -> MemoryDisk {
+        MemoryDisk {
+            content: RwLock::new(self.content()),
+            durable: Mutex::new(self.durable_content()),
+            faults: Mutex::new(self.faults.lock().clone()),
+            counts: Mutex::new(self.counts()),
+            read_only: self.read_only,
+        }
+    }
+
     /// What a reader sees now.
     #[must_use]
     pub fn content(&self) -> Vec<u8> {
@@ -214,6 +226,18 @@ mod tests {
         assert_eq!(disk.flush().unwrap_err().raw_os_error(), Some(libc::EIO));
         disk.flush().unwrap();
         assert_eq!(disk.counts(), Counts { reads: 0, writes: 3, flushes: 2, discards: 0 });
+    }
+
+    #[test]
+    fn a_duplicate_goes_its_own_way() {
+        let disk = MemoryDisk::new(4096);
+        write(&disk, 0, &mut [1; 512]).unwrap();
+        disk.fail(Operation::Write, 0, libc::EIO);
+        let other = disk.duplicate();
+        assert!(write(&other, 0, &mut [2; 512]).is_err());
+        write(&other, 0, &mut [2; 512]).unwrap();
+        assert_eq!((disk.content()[0], other.content()[0]), (1, 2));
+        assert!(write(&disk, 0, &mut [2; 512]).is_err());
     }
 
     #[test]

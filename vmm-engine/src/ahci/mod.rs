@@ -247,6 +247,13 @@ impl AhciHandle {
         self.0.retry();
     }
 
+    /// Whether no command is under way and none waits that can be begun. Held ones don't count.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let hba = self.0.hba.lock();
+        !hba.is_occupied() && !(0..PORTS).any(|port| hba.has_work(port))
+    }
+
     /// How many commands are held.
     #[must_use]
     pub fn held(&self) -> usize {

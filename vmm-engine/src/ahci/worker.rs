@@ -4,7 +4,8 @@
 //! `Shared::hba` is the only lock of the controller, and is never held while an image works. With it held, the
 //! interrupt line's target is called (and takes locks of its own), so that the line's changes keep their order; the
 //! controller is never called from there. Whoever holds a lock that such a target takes must not call the controller.
-//! The lock around the device, which the buses hold during an access, is taken before; workers never take it.
+//! The lock around the device, which the buses hold during an access, is taken before; workers never take it. The crews'
+//! locks and the log's are leaves.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,6 +13,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use machine::rate::RateLimit;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     quiet: Condvar,
     events: Arc<dyn DiskEvents>,
     workers_per_port: usize,
+    /// For what goes wrong in the host computer.
+    log: Mutex<RateLimit>,
     memory: hypervisor::memory::GuestMemory,
 }
 
@@ -66,6 +70,7 @@ impl Shared {
             quiet: Condvar::new(),
             events,
             workers_per_port,
+            log: Mutex::new(RateLimit::for_log()),
         })
     }
 
@@ -90,7 +95,11 @@ impl Shared {
             match thread::Builder::new().name(name).spawn(move || shared.work(port)) {
                 Ok(thread) => state.threads.push(thread),
                 // Whoever is at work goes on; the next command tries again.
-                Err(error) => tracing::error!(%error, "the host refuses a thread for a disk"),
+                Err(error) => {
+                    if let Some(held) = self.log.lock().pass() {
+                        tracing::error!(%error, held, "the host refuses a thread for a disk");
+                    }
+                }
             }
         }
     }
@@ -234,7 +243,9 @@ impl Shared {
         match self.events.disk_fault(&fault) {
             FaultAnswer::Hold => Outcome { result: Err(Failure::Held), ..outcome },
             FaultAnswer::Report => {
-                tracing::warn!(port, ?operation, offset, len, %error, "a disk image fails");
+                if let Some(held) = self.log.lock().pass() {
+                    tracing::warn!(port, ?operation, offset, len, %error, held, "a disk image fails");
+                }
                 outcome
             }
         }

@@ -69,7 +69,7 @@ pub(super) struct Power {
 }
 
 /// The block's saved form.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Saved {
     status: u16,
@@ -198,6 +198,11 @@ impl Power {
         self.count_timer();
         let pending = self.status & self.enable != 0 || self.gpe_status & self.gpe_enable != 0;
         self.sci.set(pending && self.control & SCI_EN != 0);
+        self.schedule();
+    }
+
+    /// Arms the timer for the next change of the highest bit, if that would interrupt.
+    fn schedule(&self) {
         if self.enable & TMR_STS != 0 && self.status & TMR_STS == 0 {
             let next = (u128::from(self.half_rounds_seen) + 1) * HALF_ROUND;
             let nanos = (next * 1_000_000_000).div_ceil(TIMER_HZ);
@@ -227,7 +232,8 @@ impl Power {
         self.gpe_enable = saved.gpe_enable;
         self.half_rounds_seen = saved.half_rounds_seen;
         self.sci.restore(saved.sci);
-        self.update();
+        // A change that nobody has looked at yet comes by the timer, when the machine runs.
+        self.schedule();
     }
 }
 
@@ -302,6 +308,23 @@ mod tests {
         power.write(PM1_CNT, &(SLP_EN | 5 << SLP_TYP_SHIFT).to_le_bytes());
         assert_eq!(*requests.lock(), [SleepRequest::Off, SleepRequest::Off, SleepRequest::Unknown(5)]);
         assert_eq!(read(&mut power, PM1_CNT, 2) & u64::from(SLP_EN), 0);
+    }
+
+    #[test]
+    fn a_restore_looks_at_nothing_that_was_not_looked_at_before() {
+        let (mut power, clock, _) = power();
+        power.write(PM1_EN, &TMR_STS.to_le_bytes());
+        let deadline = power.timer.deadline();
+        clock.advance(Duration::from_secs(3));
+        let saved = power.save();
+        let (mut other, other_clock, _) = self::power();
+        other_clock.advance(Duration::from_secs(3));
+        other.restore(&saved);
+        assert!(!other.sci.level());
+        assert_eq!(other.save(), saved);
+        assert_eq!(other.timer.deadline(), deadline);
+        other.timer_fired();
+        assert!(other.sci.level());
     }
 
     #[test]

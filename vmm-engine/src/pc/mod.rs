@@ -6,6 +6,7 @@
 //! and the driver's queue are leaves.
 
 mod assembly;
+pub mod board;
 mod exits;
 mod firmware;
 pub mod kernel;
@@ -31,18 +32,15 @@ use parking_lot::Mutex;
 use storage::disk::Disk;
 
 pub use self::{
-    assembly::{AssemblyError, Drive, DriveKind, Options},
+    assembly::{AssemblyError, Options},
+    board::{Board, BoardError, BoardOptions, Drive, DriveKind},
     kernel::DirectKernel,
     memory::FirmwareError,
 };
 use crate::{
-    acpi::Tables,
-    ahci::{AhciHandle, MediumError},
-    bus::{Buses, SharedDevice},
+    ahci::MediumError,
     i8042::I8042,
-    lpc::Lpc,
-    pci::{PciRoot, Slot},
-    speaker::Speaker,
+    pci::Slot,
     uart::Uart,
     vga::{Vga, VgaScreen},
 };
@@ -60,20 +58,11 @@ pub struct Pc {
     vcpus: Arc<Vcpus>,
     timers: TimerQueue,
     clock: Clock,
-    /// Every device, in the order in which they are started.
-    devices: Vec<SharedDevice>,
-    lpc: Arc<Mutex<Lpc>>,
-    speaker: Arc<Mutex<Speaker>>,
-    root: Arc<Mutex<PciRoot>>,
-    drives: AhciHandle,
-    /// The AHCI port of each drive, by its id.
-    drive_ports: BTreeMap<String, u8>,
+    board: Board,
     parts: Parts,
     boot: Boot,
-    buses: Arc<Buses>,
     memory: GuestMemory,
     memory_bytes: u64,
-    tables: Tables,
     _video_window: CoalescedRange,
     _flash: Mapping,
     partition: Partition,
@@ -149,7 +138,7 @@ impl Pc {
     /// # Errors
     /// [`DriveError`]: there is no such drive, or the guest holds the disc.
     pub fn insert(&self, drive: &str, disc: Arc<dyn Disk>, force: bool) -> Result<(), DriveError> {
-        Ok(self.drives.insert(self.port(drive)?, disc, force)?)
+        Ok(self.board.drives.insert(self.port(drive)?, disc, force)?)
     }
 
     /// Takes the disc out of the drive of that id.
@@ -157,12 +146,12 @@ impl Pc {
     /// # Errors
     /// As [`Pc::insert`].
     pub fn eject(&self, drive: &str, force: bool) -> Result<(), DriveError> {
-        self.drives.eject(self.port(drive)?, force)?;
+        self.board.drives.eject(self.port(drive)?, force)?;
         Ok(())
     }
 
     fn port(&self, drive: &str) -> Result<u8, DriveError> {
-        self.drive_ports.get(drive).copied().ok_or_else(|| DriveError::None(drive.to_owned()))
+        self.board.drive_ports.get(drive).copied().ok_or_else(|| DriveError::None(drive.to_owned()))
     }
 
     /// What has happened since the start, by name: `"vcpu0.port-reads"`, `"disk0.read-bytes"` and so on.
@@ -172,8 +161,8 @@ impl Pc {
         for (vcpu, exits) in self.vcpus.exits().iter().enumerate() {
             counters.extend(named(exits).map(|(kind, count)| (format!("vcpu{vcpu}.{kind}"), count)));
         }
-        for (id, &port) in &self.drive_ports {
-            let Some(stats) = self.drives.stats(port) else { continue };
+        for (id, &port) in &self.board.drive_ports {
+            let Some(stats) = self.board.drives.stats(port) else { continue };
             for (name, value) in [
                 ("reads", stats.reads),
                 ("read-bytes", stats.read_bytes),
@@ -186,21 +175,20 @@ impl Pc {
                 counters.insert(format!("{id}.{name}"), value);
             }
         }
-        counters.insert("speaker.tone-changes".into(), self.speaker.lock().tone_changes());
+        counters.insert("speaker.tone-changes".into(), self.board.speaker.lock().tone_changes());
         counters
     }
 
     /// Brings processors and memory to where the guest's first instruction is.
     fn prepare(&mut self) -> Result<(), EngineError> {
-        self.root.lock().update_all();
         let start = match &self.boot {
             Boot::Firmware(flash) => {
                 flash.shadow(&self.memory)?;
                 StartState::Firmware
             }
             Boot::Kernel(kernel) => {
-                kernel::set_up_chipset(&self.buses, HOST_BRIDGE_SLOT, LPC_SLOT);
-                match kernel.load(&self.memory, self.memory_bytes, &self.tables)? {
+                kernel::set_up_chipset(&self.board.buses, HOST_BRIDGE_SLOT, LPC_SLOT);
+                match kernel.load(&self.memory, self.memory_bytes, &self.board.tables)? {
                     Entry::Pvh { entry, start_info } => StartState::Pvh { entry, start_info },
                     Entry::Linux64 { entry, boot_params } => StartState::Linux64 { entry, boot_params },
                 }
@@ -226,12 +214,12 @@ fn named(exits: &Exits) -> impl Iterator<Item = (&'static str, u64)> {
 
 impl Engine for Pc {
     fn resume(&mut self) -> Result<(), EngineError> {
-        self.devices.iter().for_each(|device| device.lock().start());
+        self.board.start();
         self.clock.resume();
         self.timers.clock_changed();
         if let Err(error) = self.vcpus.resume() {
             self.clock.pause();
-            self.devices.iter().rev().for_each(|device| device.lock().stop());
+            self.board.stop();
             return Err(error.into());
         }
         self.running = true;
@@ -242,17 +230,17 @@ impl Engine for Pc {
         self.running = false;
         let paused = self.vcpus.pause();
         self.clock.pause();
-        self.devices.iter().rev().for_each(|device| device.lock().stop());
+        self.board.stop();
         Ok(paused?)
     }
 
     fn reset(&mut self) -> Result<(), EngineError> {
-        self.devices.iter().for_each(|device| device.lock().reset());
+        self.board.reset();
         self.prepare()
     }
 
     fn press_power_button(&mut self) {
-        self.lpc.lock().press_power_button();
+        self.board.lpc.lock().press_power_button();
     }
 }
 
@@ -263,8 +251,6 @@ impl Drop for Pc {
         {
             tracing::warn!(%error, "the machine is taken apart all the same");
         }
-        self.root.lock().clear();
-        self.buses.clear();
     }
 }
 

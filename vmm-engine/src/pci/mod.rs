@@ -9,4 +9,6 @@ mod root;
 
 pub use config::{BarKind, ConfigSpace, Identity, PciInterrupt, SavedConfig};
 pub use host_bridge::HostBridge;
+#[cfg(test)]
+pub(crate) use root::NoMapper;
 pub use root::{MemoryMapper, PciRoot, REGION_ECAM, REGION_PORTS, Slot};

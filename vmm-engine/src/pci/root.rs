@@ -2,11 +2,12 @@
 //! 0xCF8, CONFIG_DATA at 0xCFC) and by memory (ECAM, PCI Express 3.0, section 7.2.2), and the reset control
 //! register that shares the ports (ICH9, section 13.7.5: RST_CNT at 0xCF9).
 //!
-//! After each configuration write the root asks the function which ranges it decodes and moves them on the buses.
+//! After each configuration write the root asks the functions which ranges they decode and moves them on the buses.
 //! Lock order: the root's lock, then a function's, then (the function's released) a bus table's.
 
 use std::{
     collections::BTreeMap,
+    error::Error,
     sync::{Arc, Weak},
 };
 
@@ -21,7 +22,7 @@ use machine::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{Buses, SharedDevice};
+use crate::bus::{Buses, SharedDevice, Taken};
 
 /// Region number of ports 0xCF8 to 0xCFF.
 pub const REGION_PORTS: u8 = 0;
@@ -43,7 +44,7 @@ pub trait MemoryMapper: Send + Sync {
     ///
     /// # Errors
     /// The range is taken, or the host refuses.
-    fn map(&self, base: u64, memory: &DeviceMemory) -> Result<Box<dyn Send>, Box<dyn std::error::Error + Send + Sync>>;
+    fn map(&self, base: u64, memory: &DeviceMemory) -> Result<Box<dyn Send>, Box<dyn Error + Send + Sync>>;
 }
 
 /// A slot of bus 0.
@@ -106,7 +107,7 @@ impl PciRoot {
     /// which is memory.
     pub fn insert(&mut self, slot: Slot, device: SharedDevice, memory: Vec<(u8, DeviceMemory)>) {
         self.functions.insert(slot.devfn(), Function { device, memory, active: Vec::new() });
-        self.update(slot.devfn());
+        self.update();
     }
 
     /// Takes every function out.
@@ -114,11 +115,79 @@ impl PciRoot {
         self.functions.clear();
     }
 
-    /// Brings the buses in line with all functions: after a reset or a restore.
-    pub fn update_all(&mut self) {
-        let all: Vec<u8> = self.functions.keys().copied().collect();
-        for devfn in all {
-            self.update(devfn);
+    /// Brings the buses in line with what the functions decode now: after a configuration write, a reset or a restore.
+    pub fn update(&mut self) {
+        let wanted = self.wanted();
+        for (&devfn, function) in &mut self.functions {
+            let (buses, this) = (&self.buses, &self.this);
+            let device = &function.device;
+            function.active.retain(|(range, mapping)| {
+                let stays = wanted.contains(&(devfn, *range));
+                if !stays && mapping.is_none() {
+                    let owner = owner(range, this, device);
+                    match range.space {
+                        Space::Port => buses.release_ports(range.base as u16, &owner),
+                        Space::Memory => buses.release_memory(range.base, &owner),
+                    }
+                }
+                stays
+            });
+        }
+        for (devfn, range) in wanted {
+            if let Err(error) = self.place(devfn, range) {
+                self.complain(devfn, &*error);
+            }
+        }
+    }
+
+    /// The ranges that are to be on the buses. Where two overlap, both would answer on a real bus; here the one in the
+    /// lower slot does, whichever came first, so that the registers alone say who answers.
+    fn wanted(&mut self) -> Vec<(u8, DecodedRange)> {
+        let mut wanted: Vec<(u8, DecodedRange)> = Vec::new();
+        let mut lost = Vec::new();
+        for (&devfn, function) in &self.functions {
+            let decoded = function.device.lock().pci().map(|facet| facet.decoded()).unwrap_or_default();
+            for range in decoded {
+                match wanted.iter().find(|(_, other)| overlap(other, &range)) {
+                    Some(&(_, DecodedRange { base: taken, .. })) => {
+                        lost.push((devfn, Taken { base: range.base, len: range.len, taken }));
+                    }
+                    None => wanted.push((devfn, range)),
+                }
+            }
+        }
+        for (devfn, taken) in lost {
+            self.complain(devfn, &taken);
+        }
+        wanted
+    }
+
+    /// Puts a range on its bus, unless it is there.
+    fn place(&mut self, devfn: u8, range: DecodedRange) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let Some(function) = self.functions.get_mut(&devfn) else { return Ok(()) };
+        if function.active.iter().any(|(active, _)| *active == range) {
+            return Ok(());
+        }
+        let owner = owner(&range, &self.this, &function.device);
+        let memory = function.memory.iter().find(|(bar, _)| *bar == range.bar);
+        let mapping = match (memory, range.space) {
+            (Some((_, memory)), _) => Some(self.mapper.map(range.base, memory)?),
+            (None, Space::Port) => {
+                self.buses.claim_ports(range.base as u16, range.len as u16, range.bar, owner)?;
+                None
+            }
+            (None, Space::Memory) => {
+                self.buses.claim_memory(range.base, range.len, range.bar, owner)?;
+                None
+            }
+        };
+        function.active.push((range, mapping));
+        Ok(())
+    }
+
+    fn complain(&mut self, devfn: u8, error: &(dyn Error + 'static)) {
+        if let Some(held) = self.log.pass() {
+            tracing::warn!(devfn, error, held, "a PCI range can't be placed");
         }
     }
 
@@ -137,56 +206,7 @@ impl PciRoot {
         if let Some(facet) = function.device.lock().pci() {
             facet.config_write(offset, data);
         }
-        self.update(devfn);
-    }
-
-    fn update(&mut self, devfn: u8) {
-        let Some(function) = self.functions.get_mut(&devfn) else { return };
-        let wanted = function.device.lock().pci().map(|facet| facet.decoded()).unwrap_or_default();
-        let (buses, this) = (&self.buses, &self.this);
-        let owner = |range: &DecodedRange| -> SharedDevice {
-            match this.upgrade() {
-                Some(this) if range.bar == REGION_ECAM => this,
-                _ => function.device.clone(),
-            }
-        };
-        function.active.retain(|(range, mapping)| {
-            let stays = wanted.contains(range);
-            if !stays && mapping.is_none() {
-                match range.space {
-                    Space::Port => buses.release_ports(range.base as u16, &owner(range)),
-                    Space::Memory => buses.release_memory(range.base, &owner(range)),
-                }
-            }
-            stays
-        });
-        for range in wanted {
-            if function.active.iter().any(|(active, _)| *active == range) {
-                continue;
-            }
-            let memory = function.memory.iter().find(|(bar, _)| *bar == range.bar).map(|(_, memory)| memory);
-            let claimed = match (memory, range.space) {
-                (Some(memory), _) => self.mapper.map(range.base, memory).map(Some),
-                (None, Space::Port) => buses
-                    .claim_ports(range.base as u16, range.len as u16, range.bar, owner(&range))
-                    .map(|()| None)
-                    .map_err(Into::into),
-                (None, Space::Memory) => buses
-                    .claim_memory(range.base, range.len, range.bar, owner(&range))
-                    .map(|()| None)
-                    .map_err(Into::into),
-            };
-            match claimed {
-                Ok(mapping) => function.active.push((range, mapping)),
-                // Two functions at one address: on a real bus both would answer. Here the first one stays, and
-                // the other is tried again when its registers are written next.
-                Err(error) => {
-                    if let Some(held) = self.log.pass() {
-                        tracing::warn!(devfn, %error, held, "a PCI range can't be placed");
-                    }
-                }
-            }
-        }
+        self.update();
     }
 
     /// Bus, device and function, and register offset that CONFIG_ADDRESS points at.
@@ -198,6 +218,18 @@ impl PciRoot {
             (address & 0xfc) as u16,
         ))
     }
+}
+
+/// Who answers in a range: the function, or the root for the window into the configuration spaces.
+fn owner(range: &DecodedRange, root: &Weak<Mutex<PciRoot>>, function: &SharedDevice) -> SharedDevice {
+    match root.upgrade() {
+        Some(root) if range.bar == REGION_ECAM => root,
+        _ => function.clone(),
+    }
+}
+
+fn overlap(one: &DecodedRange, other: &DecodedRange) -> bool {
+    one.space == other.space && one.base < other.base + other.len && other.base < one.base + one.len
 }
 
 /// Splits an access so that no part crosses a dword.
@@ -327,7 +359,7 @@ pub(crate) struct NoMapper;
 
 #[cfg(test)]
 impl MemoryMapper for NoMapper {
-    fn map(&self, _: u64, _: &DeviceMemory) -> Result<Box<dyn Send>, Box<dyn std::error::Error + Send + Sync>> {
+    fn map(&self, _: u64, _: &DeviceMemory) -> Result<Box<dyn Send>, Box<dyn Error + Send + Sync>> {
         Ok(Box::new(()))
     }
 }
@@ -390,6 +422,12 @@ mod tests {
             resets.fetch_add(1, Ordering::SeqCst);
         });
         let root = PciRoot::new(buses.clone(), Arc::new(NoMapper), reset);
+        root.lock().insert(Slot { device: 3, function: 1 }, Arc::new(Mutex::new(Card(config_space(2)))), Vec::new());
+        (buses, root)
+    }
+
+    /// Of a function with 4 KiB behind base address register `bar`.
+    fn config_space(bar: u8) -> ConfigSpace {
         let identity = Identity {
             vendor: 0x1234,
             device: 0x5678,
@@ -398,9 +436,7 @@ mod tests {
             subsystem_vendor: 0,
             subsystem: 0,
         };
-        let config = ConfigSpace::new(&identity).with_bar(2, BarKind::Memory { prefetchable: false }, 0x1000);
-        root.lock().insert(Slot { device: 3, function: 1 }, Arc::new(Mutex::new(Card(config))), Vec::new());
-        (buses, root)
+        ConfigSpace::new(&identity).with_bar(bar, BarKind::Memory { prefetchable: false }, 0x1000)
     }
 
     fn read(root: &mut PciRoot, address: u32, len: usize) -> u64 {
@@ -449,6 +485,27 @@ mod tests {
         write(&mut root, CARD | 0x04, 0);
         buses.mmio_read(0xe000_1005, &mut data);
         assert_eq!(data, [0xff]);
+    }
+
+    #[test]
+    fn where_two_functions_decode_one_address_the_lower_slot_answers_whoever_came_first() {
+        let (buses, root) = root(Arc::default());
+        let mut root = root.lock();
+        let second = CARD + (1 << 11);
+        root.insert(Slot { device: 4, function: 1 }, Arc::new(Mutex::new(Card(config_space(3)))), Vec::new());
+        let answer = || {
+            let mut data = [0];
+            buses.mmio_read(0xe000_0000, &mut data);
+            data[0]
+        };
+        write(&mut root, second | 0x1c, 0xe000_0000);
+        write(&mut root, second | 0x04, 2);
+        assert_eq!(answer(), 0x30);
+        write(&mut root, CARD | 0x18, 0xe000_0000);
+        write(&mut root, CARD | 0x04, 2);
+        assert_eq!(answer(), 0x20);
+        write(&mut root, CARD | 0x18, 0xe100_0000);
+        assert_eq!(answer(), 0x30);
     }
 
     #[test]

@@ -4,17 +4,26 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use machine::rate::RateLimit;
+
 use super::Qcow2;
 use super::l2::DirtyTable;
 use super::slices;
 
 /// What only the flush under way touches.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CommitState {
     /// Requests up to this number are done.
     covered: u64,
     /// Clusters that nothing on the disk refers to, and that still count as used.
     unused: Vec<Range<u64>>,
+    log: RateLimit,
+}
+
+impl Default for CommitState {
+    fn default() -> Self {
+        CommitState { covered: 0, unused: Vec::new(), log: RateLimit::for_log() }
+    }
 }
 
 impl Qcow2 {
@@ -41,7 +50,9 @@ impl Qcow2 {
         if self.crowded.swap(false, Ordering::Relaxed)
             && let Err(error) = self.commit(&mut state)
         {
-            tracing::warn!(image = self.file.name(), %error, "tables can't be written now");
+            if let Some(held) = state.log.pass() {
+                tracing::warn!(image = self.file.name(), %error, held, "tables can't be written now");
+            }
             self.crowded.store(true, Ordering::Relaxed);
         }
     }
@@ -103,8 +114,10 @@ impl Qcow2 {
         // A request that looked these clusters up before they went may still be reading or writing them
         drop(self.gate.write());
         for range in std::mem::take(&mut state.unused) {
-            if let Err(error) = self.release(range) {
-                tracing::warn!(image = self.file.name(), %error, "unused clusters can't be freed");
+            if let Err(error) = self.release(range)
+                && let Some(held) = state.log.pass()
+            {
+                tracing::warn!(image = self.file.name(), %error, held, "unused clusters can't be freed");
             }
         }
     }
