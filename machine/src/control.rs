@@ -114,6 +114,9 @@ pub struct Status {
     pub resets: u64,
     /// Width and height of the picture, in pixels.
     pub screen: (u32, u32),
+    /// Why the machine was paused, if the host can't do for now what the guest needs, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
     /// What the host refused or the machine tolerated, a sentence each.
     pub notes: Vec<String>,
 }

@@ -7,6 +7,7 @@
 //! ```text
 //!   start ──► Running ◄── resume ── Paused        Running, Paused: reset comes back to the same state
 //!                └──── pause ───────►│
+//!             Running ── the host is at its limits (blocked) ──► Paused
 //!             Running, Paused ── power-off by the guest, kill, failure ──► Stopping ──► Off or Crashed: the end
 //! ```
 //!
@@ -162,13 +163,15 @@ pub struct Status {
     pub state: State,
     /// Resets since the start.
     pub resets: u64,
+    /// The machine was paused because the host can't do for now what the guest needs: why, and what to do.
+    pub blocked: Option<String>,
     /// When the run is over: how it ended.
     pub end: Option<End>,
 }
 
 impl Status {
     fn new() -> Self {
-        Status { state: State::Starting, resets: 0, end: None }
+        Status { state: State::Starting, resets: 0, blocked: None, end: None }
     }
 }
 
@@ -361,6 +364,11 @@ impl<E: Engine> Worker<E> {
         match event {
             GuestEvent::PowerOff => Some(End::PoweredOff),
             GuestEvent::Failed(reason) => Some(End::Failed(reason)),
+            GuestEvent::Blocked(reason) => {
+                let paused = if self.state() == State::Running { self.pause() } else { Ok(()) };
+                self.shared.update(|status| status.blocked = Some(reason));
+                paused.err().map(|error| End::Failed(chain(error.as_ref())))
+            }
             GuestEvent::Reset | GuestEvent::TripleFault => {
                 self.reset().err().map(|error| End::Failed(chain(error.as_ref())))
             }
@@ -375,6 +383,7 @@ impl<E: Engine> Worker<E> {
 
     fn resume(&mut self) -> Result<(), EngineError> {
         self.engine.resume()?;
+        self.shared.update(|status| status.blocked = None);
         self.enter(State::Running);
         Ok(())
     }
@@ -514,6 +523,20 @@ mod tests {
         handle.request(Request::Reset).unwrap();
         assert_eq!(handle.status().state, State::Paused);
         assert_eq!(*calls.lock(), ["resume", "pause", "reset"]);
+    }
+
+    #[test]
+    fn a_blocked_machine_stands_still_until_it_is_resumed() {
+        let (driver, events, calls) = driver(None);
+        let handle = driver.handle();
+        for reason in ["no room", "still no room"] {
+            events.send(GuestEvent::Blocked(reason.into()));
+            let (status, _) = handle.wait(Duration::from_secs(20), |status| status.blocked.as_deref() == Some(reason));
+            assert_eq!((status.state, status.blocked.as_deref()), (State::Paused, Some(reason)));
+        }
+        handle.request(Request::Resume).unwrap();
+        assert_eq!((handle.status().state, handle.status().blocked), (State::Running, None));
+        assert_eq!(*calls.lock(), ["resume", "pause", "resume"]);
     }
 
     #[test]

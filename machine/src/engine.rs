@@ -54,6 +54,9 @@ pub enum GuestEvent {
     Reset,
     /// A processor shut down after a triple fault. A PC's chipset answers with a reset.
     TripleFault,
+    /// The host can't do for now what the guest needs, and nothing is lost if the machine stands still until a person
+    /// has seen to it; what is the matter, and what to do.
+    Blocked(String),
     /// The machine can't go on; why.
     Failed(String),
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::tandem::Tandem;
 
@@ -132,6 +132,16 @@ impl Mounted {
     pub fn small(path: &Path, size: &str) -> Result<Option<Self>> {
         fs::create_dir_all(path)?;
         Self::mount(path, &[&["-t", "tmpfs", "-o", &format!("size={size}"), "none"]])
+    }
+
+    /// Gives a small file system another size.
+    ///
+    /// # Errors
+    /// `mount` could not be run, or refuses.
+    pub fn resize(&self, size: &str) -> Result<()> {
+        let status = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.path).status()?;
+        ensure!(status.success(), "{} keeps its size", self.path.display());
+        Ok(())
     }
 
     /// What a folder holds, read-only, elsewhere; nothing if this process may not mount it.

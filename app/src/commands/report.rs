@@ -175,6 +175,7 @@ pub(super) fn show(given: &Given<'_>) -> Result<()> {
         vec!["Folder".into(), machine.folder().display().to_string()],
     ];
     if let Some(status) = &live.status {
+        rows.extend(status.blocked.iter().map(|reason| vec!["Waits".into(), reason.clone()]));
         rows.push(vec!["Process".into(), status.pid.to_string()]);
         rows.push(vec!["Screen".into(), format!("{} × {}", status.screen.0, status.screen.1)]);
         rows.push(vec!["Resets".into(), status.resets.to_string()]);

@@ -48,6 +48,7 @@ impl Machine {
             pid: std::process::id(),
             resets: status.resets,
             screen: self.pump.size(),
+            blocked: status.blocked,
             notes,
         }
     }

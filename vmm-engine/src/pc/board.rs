@@ -22,12 +22,13 @@ use uuid::Uuid;
 
 use super::{
     AHCI_SLOT, HOST_BRIDGE_SLOT, LPC_SLOT, VGA_SLOT,
+    faults::DiskFaults,
     firmware::{self, ConfigurationError, Settings},
     memory,
 };
 use crate::{
     acpi::{self, Tables, pirq_of},
-    ahci::{Ahci, AhciConfig, AhciError, AhciHandle, AhciWiring, Attachment, NoDiskEvents},
+    ahci::{Ahci, AhciConfig, AhciError, AhciHandle, AhciWiring, Attachment},
     bus::{Buses, SharedDevice, Taken},
     debugcon::{self, DebugConsole},
     fw_cfg::{self, FwCfg},
@@ -225,13 +226,13 @@ impl Board {
             sci: isa_line(layout::SCI_IRQ.into()),
             clock,
             timer: pm_timer.clone(),
-            sleep: answer_to_sleep(events),
+            sleep: answer_to_sleep(events.clone()),
         }));
         connect(&pm_timer, &lpc, Lpc::timer_fired);
         let line = InterruptLine::new(pirq, pirq_of(AHCI_SLOT, 0).into());
         let (config, drive_ports) = ahci_config(drives, drive_workers)?;
-        let ahci =
-            Ahci::new(config, AhciWiring { memory: guest_memory, line, messages, events: Arc::new(NoDiskEvents) })?;
+        let faults = Arc::new(DiskFaults::new(&drive_ports, events));
+        let ahci = Ahci::new(config, AhciWiring { memory: guest_memory, line, messages, events: faults })?;
         let drives = ahci.handle();
         let ahci = shared(ahci);
         let host_bridge = shared(HostBridge::new());

@@ -8,6 +8,7 @@
 mod assembly;
 pub mod board;
 mod exits;
+mod faults;
 mod firmware;
 pub mod kernel;
 pub mod memory;

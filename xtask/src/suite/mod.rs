@@ -119,9 +119,12 @@ fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &
         }
         println!("SKIPPED the lab: {error:#}");
     }
-    for (number, place) in plan::places(here, process::user_id()? == 0, asked.all).into_iter().enumerate() {
-        let long_too = asked.all && number == 0;
-        let wanted = tests.iter().filter(|(_, needs)| long_too || *needs != Needs::KvmForLong);
+    for place in plan::places(here, process::user_id()? == 0, asked.all) {
+        // A long test runs in the first place that it doesn't skip.
+        let wanted = tests.iter().filter(|(test, needs)| match needs {
+            Needs::KvmForLong => asked.all && !report.is_settled(&test.title),
+            Needs::Kvm | Needs::Nothing => true,
+        });
         let tests: Vec<Test> = wanted.map(|(test, _)| test.clone()).collect();
         println!("{} tests with guests: {place}", tests.len());
         let dir = out(built, &place.to_string().replace([',', ' '], "-"))?;

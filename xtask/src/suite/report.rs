@@ -16,6 +16,8 @@ struct Seen {
     passed: usize,
     skipped: Vec<String>,
     failed: Vec<String>,
+    /// The titles that passed or failed somewhere.
+    settled: HashSet<String>,
 }
 
 impl Report {
@@ -23,6 +25,9 @@ impl Report {
     pub(crate) fn event(&self, place: &str, event: &Event) {
         let Event::Ended { title, verdict, seconds, output } = event else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(verdict, Verdict::Skipped(_)) {
+            seen.settled.insert(title.clone());
+        }
         let line = format!("[{seconds:7.2} s] {place}: {title}");
         match verdict {
             Verdict::Passed => {
@@ -42,6 +47,11 @@ impl Report {
                 );
             }
         }
+    }
+
+    /// Whether a test has passed or failed in some place.
+    pub(crate) fn is_settled(&self, title: &str) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).settled.contains(title)
     }
 
     /// Takes a failure that is no single test's.
