@@ -8,6 +8,9 @@ use anyhow::{Context, Result, bail};
 /// The folder of guests, if it isn't in the cache of whoever runs the tests.
 const DIR: &str = "TANDEM_TEST_GUESTS";
 
+/// The second disk of a machine as Debian's udev names it, here and in QEMU: which one becomes `sda` is a race in the guest.
+pub const SECOND_DISK: &str = "/dev/disk/by-path/pci-0000:00:1f.2-ata-2";
+
 /// A file that holds a guest, or what belongs to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest {

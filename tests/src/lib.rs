@@ -17,7 +17,7 @@ pub mod tandem;
 pub mod wait;
 
 pub use console::Console;
-pub use guests::Guest;
+pub use guests::{Guest, SECOND_DISK};
 pub use picture::Picture;
 pub use tandem::{Machine, Said, Tandem};
 pub use wait::{Patience, wait_until};

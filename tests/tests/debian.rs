@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 
 use anyhow::Result;
 use whole_machine::host::{Mounted, skip};
-use whole_machine::{Console, Guest, Patience, Tandem, wait_until};
+use whole_machine::{Console, Guest, Patience, SECOND_DISK, Tandem, wait_until};
 
 #[test]
 fn files_survive_a_shutdown_by_the_power_button() -> Result<()> {
@@ -20,6 +20,8 @@ fn files_survive_a_shutdown_by_the_power_button() -> Result<()> {
     let devices = machine.shell("lspci -nn", Patience::REACTION)?;
     assert!(devices.contains("[8086:29c0]"), "the host bridge is missing:\n{devices}");
     assert!(devices.contains("[0106]"), "the disk controller is missing:\n{devices}");
+    let complaints = machine.shell("dmesg --level=emerg,alert,crit,err", Patience::REACTION)?;
+    assert_eq!(complaints.trim(), "", "the kernel complains about the machine");
     machine.shell("echo remember >note", Patience::REACTION)?;
     machine.ok("stop", &["--wait", "240"])?;
 
@@ -48,10 +50,8 @@ fn long_a_full_computer_pauses_a_machine_and_nothing_is_lost() -> Result<()> {
     machine.start()?;
     machine.log_in()?;
     machine.shell("head -c 64M /dev/urandom >/dev/shm/data", Patience::SYSTEM)?;
-    machine.shell(
-        "(dd if=/dev/shm/data of=/dev/sdb bs=1M oflag=direct conv=fsync; echo $? >/dev/shm/end) 2>/dev/null &",
-        Patience::REACTION,
-    )?;
+    let write = format!("dd if=/dev/shm/data of={SECOND_DISK} bs=1M oflag=direct conv=fsync,nocreat");
+    machine.shell(&format!("({write}; echo $? >/dev/shm/end) 2>/dev/null &"), Patience::REACTION)?;
 
     machine.wait_for_state("paused", Patience::SYSTEM)?;
     let shown = machine.ok("show", &[])?;
@@ -67,7 +67,8 @@ fn long_a_full_computer_pauses_a_machine_and_nothing_is_lost() -> Result<()> {
     })
     .map(|end| assert_eq!(end.trim(), "0"))?;
     machine.shell("echo 3 >/proc/sys/vm/drop_caches", Patience::SYSTEM)?;
-    let compared = machine.shell("cmp -n 67108864 /dev/shm/data /dev/sdb && echo equal", Patience::SYSTEM)?;
+    let compared =
+        machine.shell(&format!("cmp -n 67108864 /dev/shm/data {SECOND_DISK} && echo equal"), Patience::SYSTEM)?;
     assert_eq!(compared.trim(), "equal");
     assert!(!machine.ok("show", &[])?.contains("no room"));
     machine.ok("stop", &["--wait", "240"])?;

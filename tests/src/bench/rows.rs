@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::contenders::Contender;
 use super::figures::{Better, Row};
 use super::memory;
-use crate::guests::Guest;
+use crate::guests::{Guest, SECOND_DISK};
 use crate::qemu::Definition;
 use crate::wait::Patience;
 
@@ -89,7 +89,8 @@ fn round(side: &dyn Contender, scratch: &Path) -> Result<Vec<f64>> {
     machine.log_in()?;
     for access in &ACCESSES {
         let line = format!(
-            "fio --name=x --filename=/dev/sdb --direct=1 --ioengine=libaio {} --time_based --runtime={FIO_SECONDS} --minimal",
+            "fio --name=x --filename=$(readlink -f {SECOND_DISK}) --direct=1 --ioengine=libaio {} --time_based \
+             --runtime={FIO_SECONDS} --minimal",
             access.options
         );
         let said = machine.shell(&line, Duration::from_secs(u64::from(FIO_SECONDS)) + Patience::SYSTEM)?;
