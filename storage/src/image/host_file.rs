@@ -338,12 +338,22 @@ impl HostFile {
         if !self.unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        #[cfg(test)]
-        self.fail_if_due(true).inspect_err(|_| *lost_data = true)?;
-        self.file.sync_data().inspect_err(|_| *lost_data = true)?;
+        if let Err(error) = self.sync_data() {
+            *lost_data = true;
+            // Whatever the cause is, the host has dropped the data: this is no error that a second try can mend, as
+            // one of the same kind from a write is.
+            let name = &self.name;
+            return Err(io::Error::other(format!("the host failed to store earlier writes to {name}: {error}")));
+        }
         #[cfg(test)]
         self.record(|| Event::Sync);
         Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.fail_if_due(true)?;
+        self.file.sync_data()
     }
 
     /// The same file, writing down what is asked of the host.
