@@ -365,6 +365,7 @@ impl<E: Engine> Worker<E> {
             GuestEvent::PowerOff => Some(End::PoweredOff),
             GuestEvent::Failed(reason) => Some(End::Failed(reason)),
             GuestEvent::Blocked(reason) => {
+                tracing::warn!("{reason}");
                 let paused = if self.state() == State::Running { self.pause() } else { Ok(()) };
                 self.shared.update(|status| status.blocked = Some(reason));
                 paused.err().map(|error| End::Failed(chain(error.as_ref())))
