@@ -1,8 +1,6 @@
 //! A machine's time, as values that are passed in: tests own theirs.
 
 use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -173,12 +171,12 @@ impl Timer {
     }
 
     fn set(&self, nanos: u64) {
-        if self.0.deadline.swap(nanos, Ordering::SeqCst) == nanos {
-            return;
-        }
-        if let Some(queue) = self.0.queue.as_ref().and_then(Weak::upgrade) {
-            queue.heap.lock().waiting.push(Reverse(Entry { deadline: nanos, slot: Arc::downgrade(&self.0) }));
-            queue.changed.notify_one();
+        let before = self.0.deadline.swap(nanos, Ordering::SeqCst);
+        // For a later deadline the thread needs no call: it looks again when the earlier one has come.
+        if nanos < before
+            && let Some(queue) = self.0.queue.as_ref().and_then(Weak::upgrade)
+        {
+            queue.look_again();
         }
     }
 }
@@ -189,37 +187,27 @@ impl std::fmt::Debug for Timer {
     }
 }
 
-struct Entry {
-    deadline: u64,
-    slot: Weak<TimerSlot>,
-}
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.deadline == other.deadline
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.deadline.cmp(&other.deadline)
-    }
-}
-
 struct QueueShared {
     clock: Clock,
-    heap: Mutex<Heap>,
+    timers: Mutex<Timers>,
     changed: Condvar,
 }
 
+/// Every timer that somebody still has. They are few: the thread looks at all of them.
 #[derive(Default)]
-struct Heap {
-    waiting: BinaryHeap<Reverse<Entry>>,
+struct Timers {
+    slots: Vec<Weak<TimerSlot>>,
     closed: bool,
+}
+
+impl Timers {
+    /// The timer that is to fire first, and when.
+    fn first(&mut self) -> Option<(u64, Arc<TimerSlot>)> {
+        self.slots.retain(|slot| slot.strong_count() > 0);
+        let slots = self.slots.iter().filter_map(Weak::upgrade);
+        let armed = slots.map(|slot| (slot.deadline.load(Ordering::SeqCst), slot));
+        armed.filter(|(deadline, _)| *deadline != u64::MAX).min_by_key(|(deadline, _)| *deadline)
+    }
 }
 
 /// The thread that fires a machine's timers. Dropping it ends the thread; no timer fires afterwards.
@@ -234,7 +222,7 @@ impl TimerQueue {
     /// # Errors
     /// The host can't make a thread.
     pub fn new(clock: Clock) -> std::io::Result<Self> {
-        let shared = Arc::new(QueueShared { clock, heap: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(QueueShared { clock, timers: Mutex::default(), changed: Condvar::new() });
         let worker = shared.clone();
         let thread = std::thread::Builder::new().name("timers".into()).spawn(move || worker.run())?;
         Ok(TimerQueue { shared, thread: Some(thread) })
@@ -243,24 +231,24 @@ impl TimerQueue {
     /// A new timer on this queue.
     #[must_use]
     pub fn timer(&self) -> Timer {
-        Timer(Arc::new(TimerSlot {
+        let slot = Arc::new(TimerSlot {
             deadline: AtomicU64::new(u64::MAX),
             callback: Mutex::new(None),
             queue: Some(Arc::downgrade(&self.shared)),
-        }))
+        });
+        self.shared.timers.lock().slots.push(Arc::downgrade(&slot));
+        Timer(slot)
     }
 
     /// Looks at the clock again: call it after [`Clock::resume`].
     pub fn clock_changed(&self) {
-        // The lock orders this after the thread's own look at the clock, so that the wake-up isn't lost.
-        let _heap = self.shared.heap.lock();
-        self.shared.changed.notify_one();
+        self.shared.look_again();
     }
 }
 
 impl Drop for TimerQueue {
     fn drop(&mut self) {
-        self.shared.heap.lock().closed = true;
+        self.shared.timers.lock().closed = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
@@ -271,29 +259,28 @@ impl Drop for TimerQueue {
 }
 
 impl QueueShared {
+    /// Lets the thread look at clock and timers again.
+    fn look_again(&self) {
+        // The lock orders this after the thread's own look at both, so that the wake-up isn't lost.
+        let _timers = self.timers.lock();
+        self.changed.notify_one();
+    }
+
     fn run(&self) {
-        let mut heap = self.heap.lock();
-        while !heap.closed {
-            let Some(Reverse(first)) = heap.waiting.peek() else {
-                self.changed.wait(&mut heap);
+        let mut timers = self.timers.lock();
+        while !timers.closed {
+            let Some((deadline, slot)) = timers.first() else {
+                self.changed.wait(&mut timers);
                 continue;
             };
-            // An entry whose timer was armed anew, disarmed or dropped is stale.
-            let slot = first.slot.upgrade().filter(|slot| slot.deadline.load(Ordering::SeqCst) == first.deadline);
-            let Some(slot) = slot else {
-                heap.waiting.pop();
-                continue;
-            };
-            match self.clock.wait_for(Duration::from_nanos(first.deadline)) {
-                None => self.changed.wait(&mut heap),
+            match self.clock.wait_for(Duration::from_nanos(deadline)) {
+                None => self.changed.wait(&mut timers),
                 Some(wait) if !wait.is_zero() => {
-                    self.changed.wait_for(&mut heap, wait);
+                    self.changed.wait_for(&mut timers, wait);
                 }
                 Some(_) => {
-                    let deadline = first.deadline;
-                    heap.waiting.pop();
                     if slot.take(deadline) {
-                        parking_lot::MutexGuard::unlocked(&mut heap, || slot.call());
+                        parking_lot::MutexGuard::unlocked(&mut timers, || slot.call());
                     }
                 }
             }
@@ -349,6 +336,20 @@ mod tests {
         moved.arm(Duration::from_millis(5));
         assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), "moved");
         assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), "last");
+    }
+
+    #[test]
+    fn arming_over_and_over_leaves_nothing_behind() {
+        let queue = TimerQueue::new(Clock::host()).unwrap();
+        let timer = queue.timer();
+        for seconds in (1..10_000).rev() {
+            timer.arm(Duration::from_secs(seconds));
+            timer.arm(Duration::from_secs(seconds + 10_000));
+        }
+        drop(queue.timer());
+        let mut timers = queue.shared.timers.lock();
+        assert_eq!(timers.first().map(|(deadline, _)| deadline), Some(10_001_000_000_000));
+        assert_eq!(timers.slots.len(), 1);
     }
 
     #[test]

@@ -28,7 +28,10 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hypervisor::memory::GuestMemory;
 use machine::{
@@ -247,11 +250,11 @@ impl AhciHandle {
         self.0.retry();
     }
 
-    /// Whether no command is under way and none waits that can be begun. Held ones don't count.
+    /// Waits until no command is under way and none waits that can be begun, for at most `limit`, and says whether it is
+    /// so. Held ones don't count.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        let hba = self.0.hba.lock();
-        !hba.is_occupied() && !(0..PORTS).any(|port| hba.has_work(port))
+    pub fn wait_until_idle(&self, limit: Duration) -> bool {
+        self.0.wait_until_idle(Instant::now() + limit)
     }
 
     /// How many commands are held.

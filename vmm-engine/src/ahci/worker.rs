@@ -11,6 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use machine::rate::RateLimit;
@@ -31,7 +32,7 @@ pub(super) struct Shared {
     name: String,
     pub(super) hba: Mutex<Hba>,
     pub(super) crews: [Crew; PORTS],
-    /// Signalled when the last request under way has ended.
+    /// Signalled when the last request under way has ended, and when a worker has nothing more to do.
     quiet: Condvar,
     events: Arc<dyn DiskEvents>,
     workers_per_port: usize,
@@ -145,6 +146,18 @@ impl Shared {
         hba.running = running;
     }
 
+    /// Returns when nothing is under way and nothing can be begun, or at `deadline`; whether it is so.
+    pub(super) fn wait_until_idle(&self, deadline: Instant) -> bool {
+        let mut hba = self.hba.lock();
+        let is_idle = |hba: &Hba| !hba.is_occupied() && !(0..PORTS).any(|port| hba.has_work(port));
+        while !is_idle(&hba) {
+            if self.quiet.wait_until(&mut hba, deadline).timed_out() {
+                return is_idle(&hba);
+            }
+        }
+        true
+    }
+
     fn wait_until_quiet(&self, hba: &mut MutexGuard<'_, Hba>) {
         while hba.is_occupied() {
             self.quiet.wait(hba);
@@ -191,6 +204,7 @@ impl Shared {
             };
             let job = match next {
                 Next::Idle => {
+                    self.quiet.notify_all();
                     crew.state.lock().idle += 1;
                     crew.wanted.wait(&mut hba);
                     continue;

@@ -108,6 +108,10 @@ pub(super) struct Alarm {
 impl Alarm {
     /// The first time after `after` that matches; `None` when a field can never match.
     pub(super) fn next(self, after: i64) -> Option<i64> {
+        let beyond = |field: Option<i64>, end: i64| field.is_some_and(|field| field >= end);
+        if beyond(self.hour, 24) || beyond(self.minute, 60) || beyond(self.second, 60) {
+            return None;
+        }
         let first = after + 1;
         let fits = |field: Option<i64>, value: i64| field.is_none_or(|field| field == value);
         let today = first - first.rem_euclid(DAY);

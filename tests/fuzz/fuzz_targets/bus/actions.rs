@@ -17,50 +17,63 @@ use super::{
     machine::{CD_DRIVES, DISKS, MEMORY, Machine, disc},
 };
 
-/// Bytes of an input that haven't been used.
+/// Bytes of an input that haven't been used. Zeroes follow, so that the last action is whole.
 pub struct Input<'a>(pub &'a [u8]);
 
 impl Input<'_> {
-    pub fn byte(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
+    pub fn byte(&mut self) -> u8 {
+        let (&first, rest) = self.0.split_first().unwrap_or((&0, &[]));
         self.0 = rest;
-        Some(first)
+        first
     }
 
-    fn number(&mut self, bytes: usize) -> Option<u64> {
-        (0..bytes).try_fold(0, |number, at| Some(number | u64::from(self.byte()?) << (8 * at)))
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    fn short(&mut self) -> Option<u16> {
-        Some(self.number(2)? as u16)
+    fn number(&mut self, bytes: usize) -> u64 {
+        (0..bytes).fold(0, |number, at| number | u64::from(self.byte()) << (8 * at))
     }
 
-    fn flag(&mut self) -> Option<bool> {
-        Some(self.byte()? & 1 != 0)
+    fn bytes(&mut self, limit: u8) -> Vec<u8> {
+        (0..self.byte() % limit).map(|_| self.byte()).collect()
+    }
+
+    fn short(&mut self) -> u16 {
+        self.number(2) as u16
+    }
+
+    fn flag(&mut self) -> bool {
+        self.byte() & 1 != 0
     }
 
     /// One of `known`, or any.
-    fn one_of(&mut self, known: &[u8]) -> Option<u8> {
-        let choice = self.byte()?;
-        match known.get(usize::from(choice)) {
-            Some(&known) => Some(known),
-            None => self.byte(),
-        }
+    fn one_of(&mut self, known: &[u8]) -> u8 {
+        let choice = self.byte();
+        known.get(usize::from(choice)).copied().unwrap_or_else(|| self.byte())
     }
 
     /// A number of one to eight bytes, small ones with few.
-    fn value(&mut self) -> Option<u64> {
-        let shape = self.byte()?;
-        match shape {
-            0..=0x7f => Some((shape & 0x3f).into()),
-            0x80..=0xdf => self.number(usize::from(shape & 7) + 1),
-            0xe0..=0xef => Some(u64::MAX),
-            _ => Some(1 << self.byte()?.min(63)),
+    fn value(&mut self) -> u64 {
+        match self.byte() {
+            small @ 0..=0x7f => small.into(),
+            shape @ 0x80..=0xdf => self.number(usize::from(shape & 7) + 1),
+            0xe0..=0xef => u64::MAX,
+            _ => 1 << self.byte().min(63),
         }
     }
 
-    fn width(&mut self) -> Option<usize> {
-        Some([1, 2, 4, 8, 3, 5, 6, 7][usize::from(self.byte()? & 7)])
+    /// Mostly what is usual, or else a number of one or two bytes.
+    fn short_or(&mut self, usual: u16) -> u16 {
+        match self.byte() {
+            0..=0x7f => usual,
+            0x80..=0xbf => self.byte().into(),
+            _ => self.short(),
+        }
+    }
+
+    fn width(&mut self) -> usize {
+        [1, 2, 4, 8, 3, 5, 6, 7][usize::from(self.byte() & 7)]
     }
 }
 
@@ -135,137 +148,113 @@ const CONFIG_REGISTERS: [u16; 18] = [
 ];
 const INDEX_PORTS: [u16; 7] = [0x3c4, 0x3ce, 0x3d4, 0x3c0, 0x70, 0x72, 0x3b4];
 
-fn port_place(input: &mut Input<'_>) -> Option<Place> {
-    let choice = usize::from(input.byte()?);
+fn port_place(input: &mut Input<'_>) -> Place {
+    let choice = usize::from(input.byte());
     let all = PORTS.len() + MORE_PORTS.len();
-    Some(match choice {
+    match choice {
         _ if choice < PORTS.len() => Place::At(PORTS[choice].into()),
         _ if choice < all => Place::At(MORE_PORTS[choice - PORTS.len()].into()),
-        0x80..=0xbf => Place::Decoded { which: choice as u8 & 7, offset: input.byte()?.into() },
-        _ => Place::At(input.short()?.into()),
-    })
+        0x80..=0xbf => Place::Decoded { which: choice as u8 & 7, offset: input.byte().into() },
+        _ => Place::At(input.short().into()),
+    }
 }
 
-fn place(input: &mut Input<'_>) -> Option<Place> {
-    let choice = input.byte()?;
-    Some(match choice {
-        0..=0x7f => Place::Decoded { which: choice & 15, offset: input.short()? },
+fn place(input: &mut Input<'_>) -> Place {
+    let choice = input.byte();
+    match choice {
+        0..=0x7f => Place::Decoded { which: choice & 15, offset: input.short() },
         0x80..=0xef => {
             let base = ADDRESSES[usize::from(choice) % ADDRESSES.len()];
-            Place::At(base.wrapping_add(input.short()?.into()))
+            Place::At(base.wrapping_add(input.short().into()))
         }
-        _ => Place::At(input.value()?),
-    })
+        _ => Place::At(input.value()),
+    }
 }
 
 impl Action {
-    /// The next action, while there are bytes.
-    pub fn decode(input: &mut Input<'_>) -> Option<Action> {
-        Some(match input.byte()? % 36 {
-            0 | 1 => Action::PortRead { place: port_place(input)?, width: 1 << (input.byte()? % 3) },
-            2..=4 => Action::PortWrite {
-                place: port_place(input)?,
-                width: 1 << (input.byte()? % 3),
-                value: input.value()?,
-            },
-            5 | 6 => Action::Read { place: place(input)?, width: input.width()? },
-            7..=9 => Action::Write { place: place(input)?, width: input.width()?, value: input.value()? },
+    /// The next action.
+    pub fn decode(input: &mut Input<'_>) -> Action {
+        match input.byte() % 36 {
+            0 | 1 => Action::PortRead { place: port_place(input), width: 1 << (input.byte() % 3) },
+            2..=4 => {
+                Action::PortWrite { place: port_place(input), width: 1 << (input.byte() % 3), value: input.value() }
+            }
+            5 | 6 => Action::Read { place: place(input), width: input.width() },
+            7..=9 => Action::Write { place: place(input), width: input.width(), value: input.value() },
             10 => {
-                let (slot, offset, width, ecam) = config(input)?;
+                let (slot, offset, width, ecam) = config(input);
                 Action::ConfigRead { slot, offset, width, ecam }
             }
             11 | 12 => {
-                let (slot, offset, width, ecam) = config(input)?;
-                Action::ConfigWrite { slot, offset, width, value: input.value()?, ecam }
+                let (slot, offset, width, ecam) = config(input);
+                Action::ConfigWrite { slot, offset, width, value: input.value(), ecam }
             }
             13 | 14 => Action::Indexed {
-                index_port: INDEX_PORTS[usize::from(input.byte()?) % INDEX_PORTS.len()],
-                index: input.byte()?,
-                value: input.byte()?,
+                index_port: INDEX_PORTS[usize::from(input.byte()) % INDEX_PORTS.len()],
+                index: input.byte(),
+                value: input.byte(),
             },
-            15 => Action::Dispi { index: (input.byte()? % 12).into(), value: input.short()? },
-            16 => {
-                let address = input.number(3)? % MEMORY;
-                let len = input.byte()? % 32;
-                Action::Memory { address, bytes: (0..len).map(|_| input.byte()).collect::<Option<_>>()? }
-            }
+            15 => Action::Dispi { index: (input.byte() % 12).into(), value: input.short() },
+            16 => Action::Memory { address: input.number(3) % MEMORY, bytes: input.bytes(32) },
             17..=19 => Action::Ata(Ata {
-                port: input.byte()? % 6,
-                slot: input.byte()? % 32,
-                command: input.one_of(&drivers::ATA_COMMANDS)?,
-                features: input.short()?,
-                lba: input.value()?,
-                count: input.short()?,
-                device: input.byte()?,
-                control: input.byte()?,
-                buffers: buffers(input)?,
-                is_issued: input.byte()? != 0,
+                port: input.byte() % 6,
+                slot: input.byte() % 32,
+                command: input.one_of(&drivers::ATA_COMMANDS),
+                features: input.short_or(0),
+                lba: input.value(),
+                count: input.short_or(1),
+                device: 0x40 ^ input.byte(),
+                control: if input.byte() >= 0xf8 { input.byte() } else { 0 },
+                buffers: buffers(input),
+                is_issued: input.byte() < 0xf8,
             }),
-            20 | 21 => Action::Packet(Packet {
-                port: (DISKS as u8 + input.byte()? % CD_DRIVES as u8) % 6,
-                slot: input.byte()? % 32,
-                command: input.one_of(&drivers::PACKET_COMMANDS)?,
-                parameters: {
-                    let mut parameters = [0; 11];
-                    for byte in &mut parameters {
-                        *byte = input.byte()?;
-                    }
-                    parameters
-                },
-                dma: input.flag()?,
-                limit: input.short()?,
-                buffers: buffers(input)?,
-            }),
+            20 | 21 => Action::Packet(packet(input)),
             22 => Action::FirmwareDma {
-                control: u32::from(input.byte()?) | u32::from(input.short()?) << 16,
-                len: input.value()? as u32,
-                address: if input.flag()? { input.value()? } else { drivers::DATA + u64::from(input.short()?) },
+                control: u32::from(input.byte()) | u32::from(input.short()) << 16,
+                len: input.value() as u32,
+                address: if input.flag() { input.value() } else { drivers::DATA + u64::from(input.short()) },
             },
-            23 => {
-                let command = input.byte()?;
-                Action::Controller { command, data: if input.flag()? { Some(input.byte()?) } else { None } }
-            }
+            23 => Action::Controller { command: input.byte(), data: input.flag().then(|| input.byte()) },
             24 => Action::Console(ConsoleInput::Key {
-                key: Key::ALL[usize::from(input.byte()?) % Key::ALL.len()],
-                down: input.flag()?,
+                key: Key::ALL[usize::from(input.byte()) % Key::ALL.len()],
+                down: !input.flag(),
             }),
-            25 => Action::Console(pointer(input)?),
-            26 => {
-                let len = input.byte()? % 24;
-                Action::Serial((0..len).map(|_| input.byte()).collect::<Option<_>>()?)
-            }
-            27 => match input.byte()? {
+            25 => Action::Console(pointer(input)),
+            26 => Action::Serial(input.bytes(24)),
+            27 => match input.byte() {
                 room @ 0..=0x3f => Action::SerialRoom(room),
                 cable => Action::SerialCable { connected: cable & 1 != 0, sends_break: cable & 2 != 0 },
             },
-            28 => Action::Tone(match input.byte()? {
-                0 => None,
-                count => Some(u32::from(count) << 8),
-            }),
-            29 => Action::Advance(Duration::from_nanos(match input.byte()? {
+            28 => match input.byte() {
+                0 => Action::Tone(None),
+                count => Action::Tone(Some(u32::from(count) << 8)),
+            },
+            29 => Action::Advance(Duration::from_nanos(match input.byte() {
                 shift @ 0..=0x7f => 1 << (shift % 45),
                 millis => u64::from(millis) * 1_000_000,
             })),
-            30 => Action::Draw { all: input.flag()? },
-            31 => match input.byte()? % 4 {
+            30 => Action::Draw { all: input.flag() },
+            31 => match input.byte() % 4 {
                 0 => Action::PowerButton,
                 1 => Action::Reset,
                 _ => Action::Pause,
             },
             32 => {
-                let (drive, kind) = (input.byte()? % 6, input.byte()?);
-                Action::Disc { drive, kind: (kind & 0x80 == 0).then_some(kind), force: input.flag()? }
+                let (drive, kind) = (DISKS as u8 + input.byte() % 3, input.byte());
+                Action::Disc { drive, kind: (kind & 0x80 == 0).then_some(kind), force: input.flag() }
             }
             33 => Action::DiskFails {
-                disk: input.byte()? % DISKS as u8,
+                disk: input.byte() % DISKS as u8,
                 operation: [Operation::Read, Operation::Write, Operation::Flush, Operation::Discard]
-                    [usize::from(input.byte()? % 4)],
-                successes: (input.byte()? % 4).into(),
-                no_room: input.flag()?,
+                    [usize::from(input.byte() % 4)],
+                successes: (input.byte() % 4).into(),
+                no_room: input.flag(),
             },
             34 => Action::Copy,
-            _ => Action::Damage { device: input.byte()?, at: input.short()?, value: input.byte()?, removes: input.flag()? },
-        })
+            _ => {
+                Action::Damage { device: input.byte(), at: input.short(), value: input.byte(), removes: input.flag() }
+            }
+        }
     }
 
     /// What is done at most so many times with one input, since it takes long by itself.
@@ -274,47 +263,69 @@ impl Action {
     }
 }
 
-fn config(input: &mut Input<'_>) -> Option<(u8, u16, usize, bool)> {
-    let choice = input.byte()?;
+fn config(input: &mut Input<'_>) -> (u8, u16, usize, bool) {
+    let choice = input.byte();
     let slot = SLOTS[usize::from(choice & 7).min(SLOTS.len() - 1)];
-    let register = usize::from(input.byte()?);
-    let offset = match CONFIG_REGISTERS.get(register) {
-        Some(&offset) => offset,
-        None => input.short()? & 0xfff,
-    };
-    Some((slot, offset, 1 << (choice >> 3 & 3).min(2), choice & 0x80 != 0))
+    let register = usize::from(input.byte());
+    let offset = CONFIG_REGISTERS.get(register).copied().unwrap_or_else(|| input.short() & 0xfff);
+    (slot, offset, 4 >> (choice >> 3 & 3).min(2), choice & 0x80 != 0)
 }
 
-/// Address and length of each, and whether it is to interrupt.
-fn buffers(input: &mut Input<'_>) -> Option<Vec<(u64, u32, bool)>> {
-    let shape = input.byte()?;
+/// Address and length of each, and whether it is to interrupt: mostly room for any ordinary command.
+fn buffers(input: &mut Input<'_>) -> Vec<(u64, u32, bool)> {
+    let shape = input.byte();
+    if shape < 0x80 {
+        return vec![(drivers::DATA, 0x1_ffff, shape & 1 != 0)];
+    }
     let buffer = |_| {
-        let address = match input.byte()? {
-            0xff => input.value()?,
+        let address = match input.byte() {
+            0xff => input.value(),
             page => drivers::DATA + u64::from(page) * 0x1000 + u64::from(page & 1) * 0x200,
         };
-        let len = match input.byte()? {
-            0xff => input.number(3)? as u32,
+        let len = match input.byte() {
+            0xff => input.number(3) as u32,
             0xfe => 0x3f_ffff,
             sectors => u32::from(sectors) * 512 + 511,
         };
-        Some((address, len, len & 0x200 != 0))
+        (address, len, len & 0x200 != 0)
     };
     (0..shape % 4).map(buffer).collect()
 }
 
-fn pointer(input: &mut Input<'_>) -> Option<ConsoleInput> {
-    let kind = input.byte()?;
-    let number = |input: &mut Input<'_>| Some(input.value()? as i32);
-    Some(match kind % 4 {
-        0 => ConsoleInput::Move { dx: number(input)?, dy: number(input)? },
-        1 => ConsoleInput::Wheel { notches: number(input)? },
+/// A packet command, with its address, length and flags where most commands have them, or with any parameters.
+fn packet(input: &mut Input<'_>) -> Packet {
+    let (port, slot) = (DISKS as u8 + input.byte() % CD_DRIVES as u8, input.byte() % 32);
+    let command = input.one_of(&drivers::PACKET_COMMANDS);
+    let mut parameters = [0; 11];
+    let shape = input.byte();
+    if shape < 0xc0 {
+        let address = input.value() as u32;
+        let len = input.short_or(0x40);
+        parameters[0] = shape;
+        parameters[1..5].copy_from_slice(&address.to_be_bytes());
+        // Where READ, MODE SENSE and the like have it; the shorter commands have it before the address's end.
+        parameters[6..8].copy_from_slice(&len.to_be_bytes());
+        parameters[8] = input.byte();
+        if matches!(command, 0x03 | 0x12 | 0x15 | 0x1a | 0x1b | 0x1e) {
+            parameters[3] = len as u8 ^ 0x40;
+        }
+    } else {
+        parameters.fill_with(|| input.byte());
+    }
+    Packet { port, slot, command, parameters, dma: !input.flag(), limit: input.short_or(0), buffers: buffers(input) }
+}
+
+fn pointer(input: &mut Input<'_>) -> ConsoleInput {
+    let kind = input.byte();
+    match kind % 4 {
+        0 => ConsoleInput::Move { dx: input.value() as i32, dy: input.value() as i32 },
+        1 => ConsoleInput::Wheel { notches: input.value() as i32 },
         _ => ConsoleInput::Button {
             button: [Button::Left, Button::Middle, Button::Right, Button::Back, Button::Forward]
                 [usize::from(kind >> 2) % 5],
-            down: kind & 2 != 0 && kind & 1 == 0,
+            down: kind & 1 == 0,
         },
-    })
+    }
 }
 
 /// What an action shows to who does it.

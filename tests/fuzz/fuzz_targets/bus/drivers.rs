@@ -4,7 +4,7 @@
 
 use machine::device::Space;
 
-use super::machine::Machine;
+use super::machine::{CD_DRIVES, DISKS, Machine};
 
 /// Where things are in the guest's memory: command lists with received FISes, command tables, a transfer, data.
 const LISTS: u64 = 0x10_0000;
@@ -39,6 +39,7 @@ pub const PACKET_COMMANDS: [u8; 26] = [
 ];
 /// What makes a drive take the ATA command PACKET.
 const PACKET: u8 = 0xa0;
+const TEST_UNIT_READY: u8 = 0x00;
 
 /// Points CONFIG_ADDRESS at a register and gives the port behind which its byte is.
 pub fn config_address(machine: &Machine, slot: u8, offset: u16) -> u16 {
@@ -159,6 +160,13 @@ impl Ata {
             return;
         };
         let port = registers.base + 0x100 + u64::from(self.port) * 0x80;
+        // After an error the list runs again when it was stopped.
+        if machine.read(port + 0x20, 4) & 1 != 0 {
+            machine.write(port + 0x18, 4, 0x10);
+            machine.write(port + 0x10, 4, 0xffff_ffff);
+            machine.write(port + 0x18, 4, 0x11);
+            machine.settle();
+        }
         if self.is_queued() {
             machine.write(port + 0x34, 4, 1 << self.slot);
         }
@@ -187,6 +195,9 @@ impl Packet {
         command.start(machine);
     }
 }
+
+/// What an input usually begins behind: a chipset with its addresses and a running AHCI controller.
+pub const USUAL: u8 = 3;
 
 /// Does what `wanted` says, a bit each, of what comes before an input's actions.
 pub fn prepare(machine: &Machine, wanted: u8) {
@@ -228,6 +239,12 @@ fn controller(machine: &Machine) {
         machine.write(registers + 0x14, 4, 0xffff_ffff);
         machine.write(registers + 0x18, 4, 0x10);
         machine.write(registers + 0x18, 4, 0x11);
+    }
+    machine.settle();
+    // The first packet command after a reset is answered with the reset.
+    for port in DISKS as u8..(DISKS + CD_DRIVES) as u8 {
+        let (parameters, buffers) = ([0; 11], Vec::new());
+        Packet { port, slot: 0, command: TEST_UNIT_READY, parameters, dma: false, limit: 0, buffers }.issue(machine);
     }
 }
 

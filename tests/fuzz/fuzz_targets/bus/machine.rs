@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hypervisor::memory::{DeviceMemory, DirtyLog, GuestMemory, PAGE_SIZE, guest_memory};
@@ -328,11 +328,7 @@ impl Machine {
 
     /// Waits until the drives have nothing to do, and does what the guest asked the machine for.
     pub fn settle(&self) {
-        let begun = Instant::now();
-        while !self.board.drives.is_idle() {
-            assert!(begun.elapsed() < PATIENCE, "the drives' commands don't end");
-            std::thread::yield_now();
-        }
+        assert!(self.board.drives.wait_until_idle(PATIENCE), "the drives' commands don't end");
         if std::mem::take(&mut *self.wires.events.lock()).contains(&GuestEvent::Reset) {
             self.reset();
         }

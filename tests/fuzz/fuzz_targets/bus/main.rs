@@ -25,16 +25,19 @@ const SLOW_ACTIONS: usize = 6;
 /// Whether to tell what an input does.
 static TOLD: LazyLock<bool> = LazyLock::new(|| std::env::var_os("TANDEM_FUZZ_TELL").is_some());
 
-/// The first two bytes of an input say what was done before it, and how the drives work.
-fn run(mut input: Input<'_>) -> Option<()> {
-    let (prepared, side_by_side) = (input.byte()?, input.byte()? & 1 != 0);
-    let mut machine = Machine::new(!side_by_side);
+/// The first two bytes of an input say what was done before it, how the drives work, and whether the end is copied.
+fn run(mut input: Input<'_>) {
+    let (unprepared, how) = (input.byte(), input.byte());
+    let mut machine = Machine::new(how & 1 == 0);
     let mut twin: Option<Machine> = None;
-    drivers::prepare(&machine, prepared);
+    drivers::prepare(&machine, unprepared ^ drivers::USUAL);
     machine.settle();
     let mut slow = 0;
     for _ in 0..ACTIONS {
-        let Some(action) = Action::decode(&mut input) else { break };
+        if input.is_empty() {
+            break;
+        }
+        let action = Action::decode(&mut input);
         slow += usize::from(action.is_slow());
         if action.is_slow() && slow > SLOW_ACTIONS {
             continue;
@@ -61,13 +64,18 @@ fn run(mut input: Input<'_>) -> Option<()> {
             }
         }
     }
-    let copy = twin.unwrap_or_else(|| machine.copy());
-    machine.settle();
-    copy.settle();
-    if machine.is_serial {
+    let last = match twin {
+        None if how & 6 == 0 => {
+            let copy = machine.copy();
+            machine.settle();
+            copy.settle();
+            Some(copy)
+        }
+        twin => twin,
+    };
+    if let Some(copy) = last.filter(|_| machine.is_serial) {
         machine.assert_same(&copy);
     }
-    Some(())
 }
 
 /// A damaged saved state is refused, or makes a machine that goes on somehow.
