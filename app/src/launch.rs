@@ -22,7 +22,8 @@ use crate::{
     process::handover::{self, Files, Handover, ImageFile},
 };
 
-/// Becomes the process of the machine called `name`. Returns only if that failed; nothing is left then.
+/// Becomes the process of the machine called `name`. Returns only if that failed; nothing is left then. A machine that had
+/// crashed still counts as crashed: its disks were not looked after.
 ///
 /// # Errors
 /// It runs already, one of its files can't be used, or the host refuses.
@@ -37,6 +38,7 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
         firmware: files.add(firmware),
         video_rom: Some(files.add(video_rom)),
         detached,
+        after_crash: lock.follows_a_crash(),
         ..Handover::default()
     };
     for disk in &definition.disks {
@@ -80,7 +82,9 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
     });
     let _ = std::fs::remove_file(&handover.socket_path);
     let _ = std::fs::remove_file(&log_path);
-    let _ = lock.end_run();
+    if !handover.after_crash {
+        let _ = lock.end_run();
+    }
     started
 }
 

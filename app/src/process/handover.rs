@@ -70,6 +70,8 @@ pub(crate) struct Handover {
     pub(crate) serial: Option<Index>,
     /// Nobody waits at a terminal: standard output carries one line that says whether the machine runs, and is closed.
     pub(crate) detached: bool,
+    /// The last run didn't end as it should: its disks may hold clusters that nothing uses.
+    pub(crate) after_crash: bool,
 }
 
 /// The open files of a handover that is being put together.

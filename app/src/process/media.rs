@@ -38,7 +38,8 @@ fn open_disk(disk: &DiskDefinition, handover: &Handover, files: &mut Received) -
             ImageFormat::Raw => Format::Raw,
             ImageFormat::Qcow2 => Format::Qcow2,
         };
-        sources.push(ImageSource { file: files.take(image.file)?, format, read_only: image.read_only });
+        let file = files.take(image.file)?;
+        sources.push(ImageSource { file, format, read_only: image.read_only, reclaim: handover.after_crash });
     }
     match files.take_if(handover.scratch.get(&disk.id).copied())? {
         Some(scratch) => Ok(Arc::new(image::open_throw_away(sources, scratch)?)),
@@ -52,5 +53,6 @@ fn open_disk(disk: &DiskDefinition, handover: &Handover, files: &mut Received) -
 /// The file can't be read, or is no disc.
 pub(super) fn open_disc(file: File) -> Result<Arc<dyn Disk>> {
     image::check_disc(&file)?;
-    Ok(Arc::new(image::open_chain(vec![ImageSource { file, format: Format::Raw, read_only: true }])?))
+    let source = ImageSource { file, format: Format::Raw, read_only: true, reclaim: false };
+    Ok(Arc::new(image::open_chain(vec![source])?))
 }

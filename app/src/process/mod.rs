@@ -61,10 +61,10 @@ pub(crate) fn main() -> ExitCode {
             }
             run.finish()
         }
-        // Everything was undone: the machine is off.
+        // Everything was undone: the machine is off, or as crashed as before.
         Err(error) => {
             tracing::error!(target: log::ONLY_FILE, "{}", output::sentence(&error));
-            (refuse(detached, &error), true)
+            (refuse(detached, &error), !handover.after_crash)
         }
     };
     ownership.give_back(well);

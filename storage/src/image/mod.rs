@@ -50,6 +50,9 @@ pub struct ImageSource {
     pub format: Format,
     /// Never write to it. All images but the last are read-only anyway.
     pub read_only: bool,
+    /// Its last writer may have crashed: a qcow2 image that will be written is searched for clusters that count as used
+    /// and aren't, and they are freed. That reads all of its tables. Read-only images stay as they are.
+    pub reclaim: bool,
 }
 
 /// What [`info`] finds out.
@@ -144,7 +147,13 @@ fn open_layers(sources: Vec<ImageSource>, writable: bool) -> Result<Layer, Image
                 let below = below.host_file().name().to_owned();
                 return Err(ImageError::BackingUnexpected { name: file.name().to_owned(), below });
             }
-            (Format::Qcow2, below) => Layer::Qcow2(Box::new(Qcow2::open(file, writable, below)?)),
+            (Format::Qcow2, below) => {
+                let image = Qcow2::open(file, writable, below)?;
+                if writable && source.reclaim {
+                    image.reclaim();
+                }
+                Layer::Qcow2(Box::new(image))
+            }
         });
     }
     below.ok_or(ImageError::NoImage)

@@ -219,6 +219,13 @@ impl MachineLock {
         &self.folder
     }
 
+    /// Whether the last run didn't end as it should, and no run began since.
+    #[must_use]
+    pub fn follows_a_crash(&self) -> bool {
+        // Whatever the record says: that it is there is enough.
+        self.folder.join(RUN).symlink_metadata().is_ok()
+    }
+
     /// Says to others who runs the machine. Until [`MachineLock::end_run`], the end of the lock means a crash.
     ///
     /// # Errors

@@ -61,7 +61,8 @@ fn a_file_that_is_open_for_reading_only_is_not_taken_for_writing() {
     let folder = Folder::new();
     let path = folder.qcow2("disk", &NewImage::new(SIZE));
     let file = File::open(&path).unwrap();
-    let refused = open_chain(vec![ImageSource { file, format: Format::Qcow2, read_only: false }]).unwrap_err();
+    let refused =
+        open_chain(vec![ImageSource { file, format: Format::Qcow2, read_only: false, reclaim: false }]).unwrap_err();
     assert!(
         matches!(&refused, ImageError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied),
         "{refused}"

@@ -9,5 +9,6 @@ mod full;
 mod hostile;
 mod locks;
 mod model;
+mod reclaim;
 mod support;
 mod threads;

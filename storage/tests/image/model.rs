@@ -118,8 +118,12 @@ fn run_steps(chain: Chain, steps: &[Step]) {
 fn open(paths: &[(PathBuf, Format)], direct: bool) -> Image {
     let flags = if direct { libc::O_DIRECT } else { 0 };
     let file = |path| File::options().read(true).write(true).custom_flags(flags).open(path).unwrap();
-    let sources =
-        paths.iter().map(|(path, format)| ImageSource { file: file(path), format: *format, read_only: false });
+    let sources = paths.iter().map(|(path, format)| ImageSource {
+        file: file(path),
+        format: *format,
+        read_only: false,
+        reclaim: false,
+    });
     open_chain(sources.collect()).unwrap()
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn read_write(path: &Path) -> File {
 }
 
 pub(crate) fn source(path: &Path, format: Format) -> ImageSource {
-    ImageSource { file: read_write(path), format, read_only: false }
+    ImageSource { file: read_write(path), format, read_only: false, reclaim: false }
 }
 
 pub(crate) fn open_qcow2(path: &Path) -> Image {
@@ -54,6 +54,12 @@ pub(crate) fn open_qcow2(path: &Path) -> Image {
 /// A chain of qcow2 images, the base first.
 pub(crate) fn open_all(paths: &[PathBuf]) -> Image {
     open_chain(paths.iter().map(|path| source(path, Format::Qcow2)).collect()).unwrap()
+}
+
+/// The same, after whoever had them open has crashed.
+pub(crate) fn open_after_crash(paths: &[PathBuf]) -> Image {
+    let sources = paths.iter().map(|path| ImageSource { reclaim: true, ..source(path, Format::Qcow2) });
+    open_chain(sources.collect()).unwrap()
 }
 
 pub(crate) fn write(disk: &dyn Disk, offset: u64, bytes: &[u8]) -> std::io::Result<()> {

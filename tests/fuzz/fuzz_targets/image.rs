@@ -19,6 +19,7 @@ struct Input {
     /// Modulo the sizes that are tried.
     cluster_size: u8,
     overlay: bool,
+    crashed: bool,
     damages: Vec<Damage>,
     operations: Vec<Operation>,
 }
@@ -49,7 +50,7 @@ enum Operation {
     Write { offset: u32, len: u16, value: u8 },
     Discard { offset: u32, len: u32 },
     Flush,
-    Reopen,
+    Reopen { crashed: bool },
 }
 
 fn memory_file() -> File {
@@ -76,10 +77,10 @@ fn damage(file: &File, damage: &Damage, cluster_bits: u32) {
     file.write_all_at(&bytes, offset).expect("damage");
 }
 
-fn open(files: &[File]) -> Option<storage::image::Image> {
+fn open(files: &[File], reclaim: bool) -> Option<storage::image::Image> {
     let sources = files.iter().map(|file| {
         let file = file.try_clone().expect("a descriptor");
-        ImageSource { file, format: Format::Qcow2, read_only: false }
+        ImageSource { file, format: Format::Qcow2, read_only: false, reclaim }
     });
     open_chain(sources.collect()).ok()
 }
@@ -97,7 +98,7 @@ fuzz_target!(|input: Input| {
     create_qcow2(&files[0], &new).expect("a new image");
     let mut model = vec![0; SIZE as usize];
     // Something to find in the tables, and below an overlay
-    let image = open(&files).expect("a sound image");
+    let image = open(&files, false).expect("a sound image");
     for start in [0, SIZE / 3, SIZE / 2 + 100] {
         let mut bytes = [0x11; 3000];
         image.write(start, &[VolatileSlice::from(&mut bytes[..])]).expect("a write to a sound image");
@@ -118,7 +119,7 @@ fuzz_target!(|input: Input| {
     let _ = detect(top);
     let _ = info(top);
 
-    let Some(mut image) = open(&files) else {
+    let Some(mut image) = open(&files, input.crashed) else {
         assert!(!sound, "a sound image was refused");
         return;
     };
@@ -153,9 +154,9 @@ fuzz_target!(|input: Input| {
                 let result = image.flush();
                 assert!(!sound || result.is_ok(), "{result:?}");
             }
-            Operation::Reopen => {
+            Operation::Reopen { crashed } => {
                 drop(image);
-                match open(&files) {
+                match open(&files, crashed) {
                     Some(again) => image = again,
                     None => {
                         assert!(!sound, "a sound image was refused");

@@ -208,7 +208,8 @@ impl Allocator {
         Ok(())
     }
 
-    fn set_counts(&mut self, file: &HostFile, range: Range<u64>, count: u64) -> io::Result<()> {
+    /// Sets the counts of clusters, whose blocks exist.
+    pub(super) fn set_counts(&mut self, file: &HostFile, range: Range<u64>, count: u64) -> io::Result<()> {
         let bits = self.geometry.refcounts_bits();
         for cluster in range.clone() {
             let slices = self.slices;
@@ -222,6 +223,11 @@ impl Allocator {
             self.untouched_from = self.untouched_from.max(range.end);
         }
         Ok(())
+    }
+
+    /// The counts in a slot that has a block.
+    pub(super) fn block_of(&mut self, file: &HostFile, slot: usize) -> io::Result<&Block> {
+        self.block(file, slot).map(|cached| &cached.block)
     }
 
     /// The block of a slot that has one, from memory or from the file.

@@ -31,6 +31,9 @@ pub(super) mod incompatible {
     pub(in super::super) const EXTENDED_L2: u64 = 1 << 4;
 }
 
+/// The only bit of `compatible_features` that means something to us, and nothing for us.
+const LAZY_REFCOUNTS: u64 = 1 << 0;
+
 /// Where fields stand that are written again later.
 pub(super) mod field {
     pub(in super::super) const REFCOUNT_TABLE: u64 = 48;
@@ -56,6 +59,8 @@ pub(super) struct Header {
     pub(super) refcount_table_offset: u64,
     pub(super) refcount_table_clusters: u32,
     pub(super) snapshots: u32,
+    /// Something is in the image, and may have clusters, that isn't understood; writers may leave it alone.
+    pub(super) has_unknown_parts: bool,
     pub(super) backing_name: Option<String>,
     pub(super) backing_format: Option<String>,
 }
@@ -134,6 +139,7 @@ impl Header {
             refcount_table_offset: fields.u64(48),
             refcount_table_clusters: fields.u32(56),
             snapshots: fields.u32(60),
+            has_unknown_parts: extensions.unknown || (v3 && fields.u64(80) & !LAZY_REFCOUNTS != 0),
             backing_name: backing_name(bytes, cluster_size, name)?,
             backing_format: extensions.backing_format,
         };
@@ -223,12 +229,14 @@ fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// What of the header extensions is of interest. Unknown ones are skipped, as the format wants it.
+/// What of the header extensions is of interest.
 #[derive(Debug, Default)]
 struct Extensions {
     backing_format: Option<String>,
     /// Incompatible features only: bit, name.
     feature_names: Vec<(u8, String)>,
+    /// There are others, or something that isn't an extension.
+    unknown: bool,
 }
 
 impl Extensions {
@@ -237,12 +245,15 @@ impl Extensions {
         while bytes.len() >= 8 {
             let fields = Fields(bytes);
             let (kind, len) = (fields.u32(0), fields.u32(4) as usize);
-            let Some(data) = bytes[8..].get(..len) else { break };
+            let Some(data) = bytes[8..].get(..len) else {
+                extensions.unknown = true;
+                break;
+            };
             match kind {
                 extension::END => break,
                 extension::BACKING_FORMAT => extensions.backing_format = Some(printable(data)),
                 extension::FEATURE_NAMES => extensions.read_feature_names(data),
-                _ => {}
+                _ => extensions.unknown = true,
             }
             bytes = bytes[8..].get(len.next_multiple_of(8)..).unwrap_or_default();
         }

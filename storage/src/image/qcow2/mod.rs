@@ -13,7 +13,8 @@
 //!
 //! A step without changes costs nothing, so a flush after writes in place is one `fdatasync`. Only after step 4 are
 //! the clusters freed that nothing refers to any more. So the file's tables always describe a disk as it was at some
-//! moment since the last flush, and the worst that a crash leaves is clusters that count as used and aren't.
+//! moment since the last flush, and the worst that a crash leaves is clusters that count as used and aren't. Whoever
+//! opens the image after a crash has them freed (`reclaim`).
 //!
 //! # Locks, in the order in which they are taken
 //!
@@ -50,6 +51,7 @@ mod l2;
 mod lookup;
 #[cfg(test)]
 mod power_failure;
+mod reclaim;
 mod refcounts;
 mod slices;
 mod write;

@@ -176,6 +176,26 @@ fn a_run_that_ends_is_off_and_one_that_dies_is_a_crash() {
 }
 
 #[test]
+fn whoever_takes_the_machine_after_a_crash_is_told() {
+    let (_dir, library) = library();
+    let machine = create(&library, "Mint").unwrap();
+    let lock = library.lock("Mint").unwrap().1;
+    assert!(!lock.follows_a_crash());
+    lock.begin_run(&record()).unwrap();
+    lock.end_run().unwrap();
+    drop(lock);
+    let lock = library.lock("Mint").unwrap().1;
+    assert!(!lock.follows_a_crash());
+    lock.begin_run(&record()).unwrap();
+    drop(lock);
+    let lock = library.lock("Mint").unwrap().1;
+    assert!(lock.follows_a_crash());
+    // A record that can't be read is one of a crash as well.
+    std::fs::write(machine.folder().join("run.json"), "{").unwrap();
+    assert!(lock.follows_a_crash());
+}
+
+#[test]
 fn a_child_process_inherits_the_machine_and_its_death_ends_the_ownership() {
     let (_dir, library) = library();
     create(&library, "Mint").unwrap();
