@@ -17,6 +17,8 @@ use crate::descriptors;
 
 /// How long a machine may take to answer. Pausing waits for disk requests that are under way.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long keys and pointer may take: a program waits until others have typed their texts.
+const INPUT_PATIENCE: Duration = Duration::from_secs(600);
 /// How long it may take to say what it is doing: a list of machines must not wait for one that hangs.
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -63,8 +65,20 @@ impl Client {
     /// # Errors
     /// As [`Client::ask`].
     pub(crate) fn status(&mut self) -> Result<Reply> {
-        self.socket.set_read_timeout(Some(STATUS_PATIENCE))?;
-        let reply = self.ask(Request::Status)?;
+        self.ask_within(STATUS_PATIENCE, Request::Status)
+    }
+
+    /// Asks for what depends on the guest, and on others who ask for the same.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub(crate) fn ask_patiently(&mut self, request: Request) -> Result<Reply> {
+        self.ask_within(INPUT_PATIENCE, request)
+    }
+
+    fn ask_within(&mut self, limit: Duration, request: Request) -> Result<Reply> {
+        self.socket.set_read_timeout(Some(limit))?;
+        let reply = self.ask(request)?;
         self.socket.set_read_timeout(Some(PATIENCE))?;
         Ok(reply)
     }

@@ -57,7 +57,9 @@ pub enum Request {
     Screenshot,
     /// The characters on the screen: [`Reply::Text`].
     Text,
-    /// What a person would do, one after the other, at a person's pace.
+    /// What a person would do, one after the other, at a person's pace: [`Reply::Done`] or [`Reply::Untaken`]. It is one
+    /// connection's turn until that ends or is silent for a second; others wait. A key that a connection has pressed is
+    /// released at its end.
     Input(Vec<Input>),
     /// Attach to the first serial port: [`Reply::Attached`].
     Serial,
@@ -87,6 +89,13 @@ pub enum Reply {
     Done,
     /// It was not done; a sentence that says why, and what it means.
     Refused(String),
+    /// The guest leaves its input untaken: not everything was done, and no key is held.
+    Untaken {
+        /// How many of the inputs it took.
+        taken: usize,
+        /// Whether another waits in its device, to arrive when the guest reads it.
+        waiting: bool,
+    },
     /// The status.
     Status(Status),
     /// A PNG of so many bytes follows.

@@ -37,9 +37,10 @@ pub trait Engine: Send + 'static {
 
 /// Takes what a person does. It works in every state, without the driver.
 pub trait InputTarget: Send + Sync {
-    /// A key, the pointer, a button or the wheel. When the guest's device has no room for it, it is lost, as on real
-    /// hardware.
-    fn input(&self, input: &Input);
+    /// A key, the pointer, a button or the wheel. Gives back whether the guest's device had room for it; a key or a button
+    /// that found none is not pressed, as on real hardware, and can be tried again. For releases and movement there
+    /// always is room: what can't be sent at once follows later.
+    fn input(&self, input: &Input) -> bool;
 
     /// Whether the guest has taken every key until now: time for the next, for a program that types.
     fn is_taken(&self) -> bool;

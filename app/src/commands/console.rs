@@ -1,18 +1,25 @@
 //! At the console: pictures, keys, mouse, serial port.
 
 use std::{
-    io::{Read, Write},
-    os::fd::AsFd,
+    io::{self, Read, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context, Result, bail};
 use machine::{
     console::{Button, Input},
     control::{Reply, Request},
+    state::State,
 };
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::{consts, iterator::Signals, low_level::emulate_default_handler};
 
-use super::{absolute, connect};
+use super::{absolute, connect, library, look};
 use crate::{arguments::Given, output};
 
 /// What ends a serial console: Ctrl+].
@@ -53,9 +60,31 @@ pub(super) fn type_text(given: &Given<'_>) -> Result<()> {
 
 /// Does all of `inputs` at the console, a few at a time: each is answered when the guest has taken it.
 fn send(given: &Given<'_>, id: &str, inputs: &[Input]) -> Result<()> {
-    const AT_ONCE: usize = 64;
-    let (_, mut client) = connect(given, id)?;
-    inputs.chunks(AT_ONCE).try_for_each(|inputs| client.ask(Request::Input(inputs.to_vec())).map(drop))
+    const AT_ONCE: usize = 16;
+    let (machine, mut client) = connect(given, id)?;
+    for (number, some) in inputs.chunks(AT_ONCE).enumerate() {
+        match client.ask_patiently(Request::Input(some.to_vec()))? {
+            Reply::Done => {}
+            Reply::Untaken { taken, waiting } => {
+                bail!("{}", untaken(machine.name().as_str(), inputs, number * AT_ONCE + taken, waiting))
+            }
+            reply => bail!("an unexpected answer: {reply:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// Says what became of `inputs` of which the guest took the first `taken`, while another is `waiting`.
+fn untaken(machine: &str, inputs: &[Input], taken: usize, waiting: bool) -> String {
+    let presses =
+        |inputs: &[Input]| inputs.iter().filter(|input| matches!(input, Input::Key { down: true, .. })).count();
+    let (all, arrived) = (presses(inputs), presses(&inputs[..taken.min(inputs.len())]));
+    if all == 0 {
+        return format!("the guest of '{machine}' doesn't read its mouse: {taken} of {} events arrived", inputs.len());
+    }
+    let waits = waiting && matches!(inputs.get(taken), Some(Input::Key { down: true, .. }));
+    let rest = if waits { "; the next one waits in its keyboard" } else { "" };
+    format!("the guest of '{machine}' doesn't read its keyboard: {arrived} of {all} key presses arrived{rest}")
 }
 
 pub(super) fn key(given: &Given<'_>) -> Result<()> {
@@ -105,66 +134,100 @@ pub(super) fn serial(given: &Given<'_>) -> Result<()> {
     let Reply::Attached = client.ask(Request::Serial)? else { bail!("an unexpected answer") };
     let (socket, first) = client.into_stream();
     socket.set_read_timeout(None)?;
-    let terminal = RawTerminal::enter();
+    let terminal = RawTerminal::enter()?;
     if terminal.is_some() {
         output::line(format_args!("Connected to '{}'. Ctrl+] ends the connection.\r", machine.name()))?;
     }
-    let mut from_guest = socket.try_clone()?;
-    let interactive = terminal.is_some();
-    let send = std::thread::Builder::new().name("keyboard".into()).spawn({
-        let mut to_guest = socket.try_clone()?;
-        move || -> std::io::Result<()> {
-            let mut chunk = [0; 256];
-            loop {
-                let count = std::io::stdin().read(&mut chunk)?;
-                let typed = &chunk[..count];
-                let leave = typed.iter().position(|&byte| interactive && byte == LEAVE);
-                to_guest.write_all(&typed[..leave.unwrap_or(count)])?;
-                if count == 0 {
-                    // Input from a file has ended; what the guest says goes on to be shown.
-                    return Ok(());
-                }
-                if leave.is_some() {
-                    return to_guest.shutdown(std::net::Shutdown::Both);
-                }
-            }
-        }
+    let left = Arc::new(AtomicBool::new(false));
+    // It may still wait for the keyboard in the end; the process ends with it.
+    std::thread::Builder::new().name("keyboard".into()).spawn({
+        let (to_guest, interactive, left) = (socket.try_clone()?, terminal.is_some(), left.clone());
+        move || send_typed(to_guest, interactive, &left)
     })?;
-    let mut stdout = std::io::stdout();
-    stdout.write_all(&first)?;
-    let mut chunk = [0; 4096];
-    loop {
-        stdout.flush()?;
-        match from_guest.read(&mut chunk)? {
-            0 => break,
-            count => stdout.write_all(&chunk[..count])?,
-        }
-    }
+    let heard = show_heard(socket, &first);
     drop(terminal);
-    // The thread may still wait for the keyboard; the process ends with it.
-    drop(send);
+    match heard {
+        // The reader of our output has gone away (`tandem serial NAME | head -1`).
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        heard => heard?,
+    }
+    if left.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    // The machine's end comes a moment after that of its connections.
+    let state = look(&library()?, &machine)?.state;
+    if matches!(state, State::Running | State::Paused) {
+        bail!("'{}' ended the connection: what it sent was read too slowly", machine.name());
+    }
     Ok(())
 }
 
-/// Standard input as a terminal that passes on every key; as it was again when dropped.
-struct RawTerminal(rustix::termios::Termios);
+/// Sends what is typed, until the end of the input or, at a terminal, Ctrl+].
+fn send_typed(mut to_guest: UnixStream, interactive: bool, left: &AtomicBool) -> io::Result<()> {
+    let mut chunk = [0; 256];
+    loop {
+        let count = io::stdin().read(&mut chunk)?;
+        let typed = &chunk[..count];
+        let leave = typed.iter().position(|&byte| interactive && byte == LEAVE);
+        if leave.is_some() {
+            left.store(true, Ordering::SeqCst);
+        }
+        to_guest.write_all(&typed[..leave.unwrap_or(count)])?;
+        if count == 0 {
+            // Input from a file has ended; what the guest says goes on to be shown.
+            return Ok(());
+        }
+        if leave.is_some() {
+            return to_guest.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+/// Shows what the guest says, `first` first, until the connection ends.
+fn show_heard(mut from_guest: UnixStream, first: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_all(first)?;
+    let mut chunk = [0; 4096];
+    loop {
+        stdout.flush()?;
+        match from_guest.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(count) => stdout.write_all(&chunk[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Standard input as a terminal that passes on every key; as it was again when dropped, or when a signal ends the process.
+struct RawTerminal(Termios);
 
 impl RawTerminal {
     /// `None` when standard input is no terminal.
-    fn enter() -> Option<Self> {
-        let stdin = std::io::stdin();
-        let before = rustix::termios::tcgetattr(stdin.as_fd()).ok()?;
+    ///
+    /// # Errors
+    /// The signals can't be listened to.
+    fn enter() -> Result<Option<Self>> {
+        let stdin = io::stdin();
+        let Ok(before) = tcgetattr(stdin.as_fd()) else { return Ok(None) };
+        let mut signals = Signals::new([consts::SIGTERM, consts::SIGHUP, consts::SIGINT, consts::SIGQUIT])?;
+        let at_signal = RawTerminal(before.clone());
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                drop(at_signal);
+                let _ = emulate_default_handler(signal);
+            }
+        })?;
         let mut raw = before.clone();
         raw.make_raw();
-        rustix::termios::tcsetattr(stdin.as_fd(), rustix::termios::OptionalActions::Now, &raw).ok()?;
-        Some(RawTerminal(before))
+        let terminal = RawTerminal(before);
+        Ok(tcsetattr(stdin.as_fd(), OptionalActions::Now, &raw).is_ok().then_some(terminal))
     }
 }
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
-        let stdin = std::io::stdin();
-        let _ = rustix::termios::tcsetattr(stdin.as_fd(), rustix::termios::OptionalActions::Now, &self.0);
+        let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &self.0);
     }
 }
 
@@ -180,5 +243,20 @@ mod tests {
         for (event, values) in [("move", vec!["1"]), ("click", vec!["top"]), ("wheel", vec!["x"]), ("press", vec![])] {
             assert!(mouse_inputs(event, &values).is_err(), "{event} {values:?}");
         }
+    }
+
+    #[test]
+    fn what_the_guest_left_is_told_in_key_presses() {
+        let keys = display::typing::inputs(&display::typing::strokes("abC").unwrap());
+        let said = untaken("g", &keys, 4, true);
+        assert_eq!(
+            said,
+            "the guest of 'g' doesn't read its keyboard: 2 of 4 key presses arrived; the next one waits in its keyboard"
+        );
+        assert!(untaken("g", &keys, 0, false).ends_with(": 0 of 4 key presses arrived"));
+        // Only its release is left: nothing more is pressed.
+        assert!(untaken("g", &keys, 1, true).ends_with(": 1 of 4 key presses arrived"));
+        let click = mouse_inputs("click", &["left"]).unwrap();
+        assert!(untaken("g", &click, 1, false).ends_with(": 1 of 2 events arrived"));
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn eject(given: &Given<'_>) -> Result<()> {
     let live = look(&library, &machine)?;
     refuse_unless_allowed(&machine, "eject", live.state)?;
     if !is_at_rest(live.state) {
-        let mut client = live.client.context("the machine doesn't answer yet")?;
+        let mut client = live.client(&machine)?;
         client.ask(Request::Eject { drive: drive.clone(), force: false })?;
     }
     remember(&library, &machine, &drive, None)
@@ -33,7 +33,7 @@ pub(super) fn insert(given: &Given<'_>) -> Result<()> {
     let live = look(&library, &machine)?;
     refuse_unless_allowed(&machine, "insert", live.state)?;
     if !is_at_rest(live.state) {
-        let mut client = live.client.context("the machine doesn't answer yet")?;
+        let mut client = live.client(&machine)?;
         let file = launch::open(&machine.resolve(&disc), false)?;
         let request = Request::Insert { drive: drive.clone(), name: disc.as_str().to_owned() };
         client.ask_with(request, &[file.as_fd()])?;

@@ -15,7 +15,10 @@ use clap::ArgMatches;
 use machine::{actions::Action, control, state::State};
 use storage::library::{Library, Listed, Machine, Presence};
 
-use crate::{arguments::Given, client::Client};
+use crate::{
+    arguments::Given,
+    client::{Client, Refused},
+};
 
 /// Carries out the command that was given.
 ///
@@ -71,11 +74,23 @@ struct Live {
     state: State,
     status: Option<control::Status>,
     client: Option<Client>,
+    /// Why it doesn't talk to us, if it said so.
+    refusal: Option<String>,
+}
+
+impl Live {
+    /// The connection, or why there is none.
+    fn client(self, machine: &Machine) -> Result<Client> {
+        if let Some(refusal) = self.refusal {
+            bail!("'{}' takes no orders: {refusal}", machine.name());
+        }
+        self.client.with_context(|| format!("'{}' is {} and doesn't answer yet", machine.name(), self.state))
+    }
 }
 
 /// Looks at what `machine` is doing.
 fn look(library: &Library, machine: &Machine) -> Result<Live> {
-    let at_rest = |state| Live { state, status: None, client: None };
+    let at_rest = |state| Live { state, status: None, client: None, refusal: None };
     let record = match library.presence(machine)? {
         Presence::Off => return Ok(at_rest(State::Off)),
         Presence::Crashed(_) => return Ok(at_rest(State::Crashed)),
@@ -86,10 +101,14 @@ fn look(library: &Library, machine: &Machine) -> Result<Live> {
     let Some(mut client) = Client::connect(&record.socket)? else { return Ok(at_rest(State::Starting)) };
     let status = match client.status() {
         Ok(control::Reply::Status(status)) => status,
+        // It lives, and may even be well; what exactly it does, it doesn't say.
+        Err(error) if error.is::<Refused>() => {
+            return Ok(Live { refusal: Some(error.to_string()), ..at_rest(State::Running) });
+        }
         // It ended while we asked, or hangs.
         Ok(_) | Err(_) => return Ok(at_rest(State::Stopping)),
     };
-    Ok(Live { state: status.state, status: Some(status), client: Some(client) })
+    Ok(Live { state: status.state, status: Some(status), client: Some(client), refusal: None })
 }
 
 /// The connection to the machine that the command is about, if the action makes sense in its state.
@@ -98,8 +117,7 @@ fn connect(given: &Given<'_>, id: &str) -> Result<(Machine, Client)> {
     let machine = machine(&library, given)?;
     let live = look(&library, &machine)?;
     refuse_unless_allowed(&machine, id, live.state)?;
-    let client =
-        live.client.with_context(|| format!("'{}' is {} and doesn't answer yet", machine.name(), live.state))?;
+    let client = live.client(&machine)?;
     Ok((machine, client))
 }
 

@@ -5,15 +5,18 @@ use std::{collections::BTreeMap, fs::File, io, os::unix::net::UnixStream, sync::
 use anyhow::{Context, Result};
 use display::pump::Pump;
 use machine::{
-    console::{Input, TextScreen},
+    console::TextScreen,
     control,
     driver::{Handle, Request},
-    engine::InputTarget,
 };
 use parking_lot::Mutex;
 use vmm_engine::pc::{Parts, Pc};
 
-use super::{media, serial::SerialLine};
+use super::{
+    input::Desk,
+    media,
+    serial::{Seat, SerialLine},
+};
 
 /// How long the guest's last serial output may take to its file.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -22,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(super) struct Machine {
     handle: Handle<Pc>,
     parts: Parts,
-    input: Arc<dyn InputTarget>,
+    desk: Arc<Desk>,
     pump: Pump,
     serial: Arc<SerialLine>,
     /// What is in the drives, by the drive's id, to show to people.
@@ -32,8 +35,8 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>) -> io::Result<Self> {
         let pump = Pump::spawn(parts.screen())?;
-        let input = parts.input();
-        Ok(Machine { handle, parts, input, pump, serial, discs: Mutex::default() })
+        let desk = Desk::new(parts.input());
+        Ok(Machine { handle, parts, desk, pump, serial, discs: Mutex::default() })
     }
 
     pub(super) fn ask(&self, request: Request) -> Result<()> {
@@ -61,17 +64,18 @@ impl Machine {
         self.pump.text()
     }
 
-    pub(super) fn input(&self, input: &Input) {
-        self.input.input(input);
+    /// Keyboard and mouse.
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
-    /// Whether the guest has taken every key until now.
-    pub(super) fn input_is_taken(&self) -> bool {
-        self.input.is_taken()
+    /// A place at the serial line; `None` when all are taken.
+    pub(super) fn serial_seat(&self) -> Option<Seat> {
+        self.serial.seat()
     }
 
-    pub(super) fn attach_serial(&self, socket: UnixStream, first: &[u8]) -> io::Result<()> {
-        self.serial.attach(socket, first, |bytes| self.parts.receive_serial(bytes))
+    pub(super) fn attach_serial(&self, seat: Seat, socket: UnixStream, first: &[u8]) -> io::Result<()> {
+        seat.attach(socket, first, |bytes| self.parts.receive_serial(bytes))
     }
 
     pub(super) fn eject(&self, drive: &str, force: bool) -> Result<()> {

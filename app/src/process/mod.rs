@@ -1,6 +1,8 @@
 //! A machine's process: engine, control socket and, later, window and sound, in one. See `docs/architecture.md`.
 
+mod connections;
 pub(crate) mod handover;
+mod input;
 mod log;
 mod machine;
 mod media;
@@ -155,10 +157,11 @@ impl Run {
         let handle = driver.handle();
         let port = parts.clone();
         serial.connect(move || port.serial_ready());
-        let machine = Machine::new(handle.clone(), parts, serial).context("the display's thread")?;
+        let machine = Machine::new(handle.clone(), parts, serial.clone()).context("the display's thread")?;
         let machine = Arc::new(machine);
         listen_to_signals(handle)?;
         server::serve(listener, machine.clone()).context("the control socket's thread")?;
+        serial.open();
         Ok(Run { driver, machine })
     }
 

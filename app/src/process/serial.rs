@@ -3,34 +3,45 @@
 //! The guest's output goes into a bounded queue, and from there, on a thread of its own, to the file and to everybody
 //! attached. A full queue makes the port say that its transmitter is busy, so that nothing is lost and the guest's
 //! processor is never blocked.
+//!
+//! Input waits for a guest that doesn't read its port, as on a line with flow control, but holds nobody: whoever hangs
+//! up is noticed and let go.
 
 use std::{
     collections::VecDeque,
     fs::File,
     io::{self, Read, Write},
-    os::unix::net::UnixStream,
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use vmm_engine::uart::SerialPort;
 
 /// Bytes that may wait.
 const QUEUE: usize = 64 * 1024;
 /// How long an attached reader may hold up the line before it is let go.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the guest may leave untaken what somebody sent who has hung up since.
+const LINGER: Duration = Duration::from_secs(2);
+/// How many may be attached at a time.
+pub(crate) const SEATS: usize = 16;
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<u8>,
-    attached: Vec<UnixStream>,
+    attached: Vec<Arc<Client>>,
+    /// Taken by whoever is attached, or about to be.
+    seats: usize,
+    /// The worker may write.
+    open: bool,
     /// The worker is writing what it took.
     busy: bool,
     /// The port has more than there was room for.
     starved: bool,
-    /// The port has room for input again.
-    receiver_ready: bool,
 }
 
 /// Tells the port that there is room for its output again.
@@ -53,13 +64,12 @@ impl SerialPort for Port {
     }
 
     fn receiver_ready(&mut self) {
-        self.0.state.lock().receiver_ready = true;
-        self.0.changed.notify_all();
+        self.0.state.lock().attached.iter().for_each(|client| client.ring());
     }
 }
 
 impl SerialLine {
-    /// A line whose output goes to `file`, if there is one.
+    /// A line whose output goes to `file`, if there is one. Nothing is written before [`SerialLine::open`].
     ///
     /// # Errors
     /// The host can't make a thread.
@@ -68,6 +78,12 @@ impl SerialLine {
         let worker = line.clone();
         std::thread::Builder::new().name("serial".into()).spawn(move || worker.work(file))?;
         Ok(line)
+    }
+
+    /// Empties the file, and lets the output flow to it: the start can't fail any more.
+    pub(crate) fn open(&self) {
+        self.state.lock().open = true;
+        self.changed.notify_all();
     }
 
     /// Says how to tell the port that there is room again. Once.
@@ -85,30 +101,14 @@ impl SerialLine {
         count
     }
 
-    /// Attaches `socket`: it gets what the guest sends from now on; what it sends goes to `receive`, which takes as many
-    /// bytes as the port has room for. Returns when the other end hangs up.
-    ///
-    /// # Errors
-    /// The socket's.
-    pub(crate) fn attach(
-        &self,
-        mut socket: UnixStream,
-        first: &[u8],
-        receive: impl Fn(&[u8]) -> usize,
-    ) -> io::Result<()> {
-        let output = socket.try_clone()?;
-        output.set_write_timeout(Some(PATIENCE))?;
-        self.state.lock().attached.push(output);
-        self.deliver(first, &receive);
-        let mut chunk = [0; 1024];
-        loop {
-            match socket.read(&mut chunk) {
-                Ok(0) => return Ok(()),
-                Ok(count) => self.deliver(&chunk[..count], &receive),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    /// A place for one more to be attached; `None` when all are taken.
+    pub(crate) fn seat(self: &Arc<Self>) -> Option<Seat> {
+        let mut state = self.state.lock();
+        if state.seats >= SEATS {
+            return None;
         }
+        state.seats += 1;
+        Some(Seat(self.clone()))
     }
 
     /// Waits until everything that was offered is written, at most for `limit`.
@@ -118,6 +118,12 @@ impl SerialLine {
     }
 
     fn work(&self, mut file: Option<File>) {
+        self.changed.wait_while(&mut self.state.lock(), |state| !state.open);
+        if let Some(file) = &file
+            && let Err(error) = begin_anew(file)
+        {
+            tracing::error!(%error, "the serial port's file still begins with what was in it");
+        }
         loop {
             let mut state = self.state.lock();
             state.busy = false;
@@ -126,7 +132,7 @@ impl SerialLine {
             let bytes: Vec<u8> = std::mem::take(&mut state.waiting).into();
             state.busy = true;
             let starved = std::mem::take(&mut state.starved);
-            let mut attached = std::mem::take(&mut state.attached);
+            let attached = state.attached.clone();
             drop(state);
             if let Some(ready) = self.ready.get().filter(|_| starved) {
                 ready();
@@ -137,79 +143,116 @@ impl SerialLine {
                 tracing::error!(%error, "the serial port's file can't be written; its output goes on without it");
                 file = None;
             }
-            attached.retain_mut(|socket| socket.write_all(&bytes).is_ok());
-            self.state.lock().attached.append(&mut attached);
-        }
-    }
-
-    /// Hands `bytes` to the port as it has room. A guest that doesn't read its port lets them wait for as long as it
-    /// likes, like a line with flow control.
-    fn deliver(&self, mut bytes: &[u8], receive: &impl Fn(&[u8]) -> usize) {
-        while !bytes.is_empty() {
-            self.state.lock().receiver_ready = false;
-            bytes = &bytes[receive(bytes)..];
-            if !bytes.is_empty() {
-                let mut state = self.state.lock();
-                self.changed.wait_while(&mut state, |state| !state.receiver_ready);
+            for client in attached {
+                if let Err(error) = (&client.socket).write_all(&bytes) {
+                    tracing::info!(%error, "somebody attached to the serial port is let go");
+                    self.forget(&client);
+                }
             }
         }
     }
+
+    /// Lets `client` go: nothing more is sent to it, and its other end sees that.
+    fn forget(&self, client: &Arc<Client>) {
+        self.state.lock().attached.retain(|other| !Arc::ptr_eq(other, client));
+        let _ = client.socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// A terminal, a pipe and the like have nothing to begin anew.
+fn begin_anew(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+}
+
+/// A place at the line for one who attaches. It is free again when this is dropped.
+pub(crate) struct Seat(Arc<SerialLine>);
+
+impl Seat {
+    /// Attaches `socket`: it gets what the guest sends from now on; what it sends, after `first`, goes to `receive`,
+    /// which takes as many bytes as the port has room for. Returns when the other end has hung up, or was too slow.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub(crate) fn attach(self, socket: UnixStream, first: &[u8], receive: impl Fn(&[u8]) -> usize) -> io::Result<()> {
+        socket.set_write_timeout(Some(PATIENCE))?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let client = Arc::new(Client { socket, bell });
+        self.0.state.lock().attached.push(client.clone());
+        let ended = client.listen(first, receive);
+        self.0.forget(&client);
+        match ended {
+            // It hung up without having read everything.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+            ended => ended,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.state.lock().seats -= 1;
+    }
+}
+
+/// Somebody attached.
+struct Client {
+    socket: UnixStream,
+    /// Rings when the port has room for input: each has its own, so that none takes another's.
+    bell: OwnedFd,
+}
+
+impl Client {
+    fn ring(&self) {
+        // A bell that is full rings as well.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+
+    fn listen(&self, first: &[u8], receive: impl Fn(&[u8]) -> usize) -> io::Result<()> {
+        let mut chunk = [0; 1024];
+        let mut goes_on = self.deliver(first, &receive)?;
+        while goes_on {
+            goes_on = match (&self.socket).read(&mut chunk) {
+                // It has no more to say, and may still listen.
+                Ok(0) => return self.wait_for_hang_up(),
+                Ok(count) => self.deliver(&chunk[..count], &receive)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(())
+    }
+
+    /// Hands `bytes` to the port as it has room. `false`: the sender has hung up, and the guest doesn't take them.
+    fn deliver(&self, mut bytes: &[u8], receive: &impl Fn(&[u8]) -> usize) -> io::Result<bool> {
+        while !bytes.is_empty() {
+            bytes = &bytes[receive(bytes).min(bytes.len())..];
+            if !bytes.is_empty() && !self.wait_for_room()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn wait_for_room(&self) -> io::Result<bool> {
+        let linger = Timespec::try_from(LINGER).map_err(io::Error::other)?;
+        // No event is asked for: a hang-up is always told.
+        let mut events = [PollFd::new(&self.bell, PollFlags::IN), PollFd::new(&self.socket, PollFlags::empty())];
+        wait(&mut events, None)?;
+        if events[0].revents().is_empty() && wait(&mut events[..1], Some(&linger))? == 0 {
+            return Ok(false);
+        }
+        rustix::io::read(&self.bell, &mut [0; 8])?;
+        Ok(true)
+    }
+
+    fn wait_for_hang_up(&self) -> io::Result<()> {
+        wait(&mut [PollFd::new(&self.socket, PollFlags::empty())], None).map(drop)
+    }
+}
+
+fn wait(events: &mut [PollFd<'_>], limit: Option<&Timespec>) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| poll(events, limit))?)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        io::{Seek, Write},
-        time::Instant,
-    };
-
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(20);
-
-    #[test]
-    fn output_reaches_the_file_and_everybody_attached() {
-        let mut file = tempfile::tempfile().unwrap();
-        let line = SerialLine::new(Some(file.try_clone().unwrap())).unwrap();
-        let (mut near, far) = UnixStream::pair().unwrap();
-        near.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let deadline = Instant::now() + LIMIT;
-        let (attached, input) = (line.clone(), Arc::new(Mutex::new(Vec::new())));
-        let (sink, mut port) = (input.clone(), Port(line.clone()));
-        let reader = std::thread::spawn(move || {
-            let port = Mutex::new(&mut port);
-            attached.attach(far, b"early ", |bytes| {
-                sink.lock().push(bytes[0]);
-                port.lock().receiver_ready();
-                1
-            })
-        });
-        near.write_all(b"late").unwrap();
-        let mut seen = Vec::new();
-        while !seen.ends_with(b"ping") {
-            line.offer(b"ping");
-            let mut chunk = [0; 64];
-            match near.read(&mut chunk) {
-                Ok(count) => seen.extend_from_slice(&chunk[..count]),
-                // What was offered before the line was attached went to the file alone.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => assert!(Instant::now() < deadline),
-                Err(error) => panic!("{error}"),
-            }
-        }
-        drop(near);
-        reader.join().unwrap().unwrap();
-        line.flush(LIMIT);
-        assert_eq!(*input.lock(), b"early late");
-        let mut text = String::new();
-        file.rewind().unwrap();
-        file.read_to_string(&mut text).unwrap();
-        assert!(text.starts_with("pingping") || text == "ping", "{text}");
-    }
-
-    #[test]
-    fn a_line_that_nobody_empties_takes_no_more_than_its_queue() {
-        let line = SerialLine::default();
-        assert_eq!(line.offer(&vec![0; QUEUE + 10]), QUEUE);
-        assert_eq!(line.offer(&[0]), 0);
-    }
-}
+mod tests;

@@ -6,10 +6,7 @@ use std::{
         fd::OwnedFd,
         unix::net::{UnixListener, UnixStream},
     },
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,22 +15,24 @@ use machine::{
     console::Input,
     control::{Envelope, LINE_MAX, Reply, Request, VERSION},
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::machine::Machine;
+use super::{
+    connections::{Connections, Place},
+    input::{Sitting, Unfinished},
+    machine::Machine,
+    serial::{SEATS, Seat},
+};
 use crate::{descriptors, output};
 
-/// Connections at a time. A machine has one window, one manager and a few command lines; more is a mistake.
-const CONNECTIONS_MAX: usize = 64;
 /// Files that may wait for their request on one connection.
 const FILES_MAX: usize = 4;
-/// How long a person holds a key, and waits before the next: the guest's own buffers are small.
-const KEY_PACE: Duration = Duration::from_millis(20);
-/// How long the guest may leave a key or a movement untaken.
-const INPUT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the other end may leave an answer unread.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts to answer at `listener`, for as long as the process lives.
 pub(super) fn serve(listener: UnixListener, machine: Arc<Machine>) -> io::Result<()> {
-    let connections = Arc::new(AtomicUsize::new(0));
+    let connections = Arc::new(Connections::default());
     let accept = move || {
         for socket in listener.incoming() {
             match socket {
@@ -50,66 +49,72 @@ pub(super) fn serve(listener: UnixListener, machine: Arc<Machine>) -> io::Result
     Ok(())
 }
 
-fn connect(socket: UnixStream, machine: &Arc<Machine>, connections: &Arc<AtomicUsize>) {
-    if connections.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
-        connections.fetch_sub(1, Ordering::SeqCst);
-        let mut socket = socket;
-        let _ = answer(&mut socket, &Reply::Refused("too many connections to this machine are open".into()));
+fn connect(socket: UnixStream, machine: &Arc<Machine>, connections: &Arc<Connections>) {
+    let socket = Arc::new(socket);
+    let Some(place) = connections.admit(&socket, Instant::now()) else {
+        let _ = answer(&socket, &Reply::Refused("too many connections to this machine are open".into()));
         return;
-    }
-    let (machine, connections) = (machine.clone(), connections.clone());
-    let ended = connections.clone();
+    };
+    let sitting = machine.desk().sit_down(place.id());
+    let connection = Connection { socket, machine: machine.clone(), files: Vec::new(), seat: None, sitting };
     let talk = move || {
-        if let Err(error) = (Connection { socket, machine, files: Vec::new() }).talk() {
+        if let Err(error) = connection.talk(place) {
             tracing::debug!(%error, "a control connection ended");
         }
-        connections.fetch_sub(1, Ordering::SeqCst);
     };
     if let Err(error) = std::thread::Builder::new().name("connection".into()).spawn(talk) {
         tracing::warn!(%error, "no thread for a control connection");
-        ended.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn answer(socket: &mut UnixStream, reply: &Reply) -> Result<()> {
+fn answer(mut socket: &UnixStream, reply: &Reply) -> Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     Ok(socket.write_all(&line)?)
 }
 
 struct Connection {
-    socket: UnixStream,
+    socket: Arc<UnixStream>,
     machine: Arc<Machine>,
     files: Vec<OwnedFd>,
+    /// The place at the serial line, once it was asked for.
+    seat: Option<Seat>,
+    sitting: Sitting,
 }
 
 impl Connection {
-    fn talk(mut self) -> Result<()> {
+    fn talk(mut self, place: Place) -> Result<()> {
+        self.socket.set_write_timeout(Some(ANSWER_PATIENCE))?;
         let mut buffer = Vec::new();
         let mut chunk = vec![0; 16 * 1024];
         loop {
             while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
+                place.busy();
                 let rest = buffer.split_off(end + 1);
                 let line = std::mem::replace(&mut buffer, rest);
                 match self.reply(&line) {
-                    Reply::Attached => {
-                        answer(&mut self.socket, &Reply::Attached)?;
-                        return self.machine.attach_serial(self.socket, &buffer).context("the serial line");
-                    }
                     Reply::Picture { .. } => self.send_picture()?,
-                    reply => answer(&mut self.socket, &reply)?,
+                    reply => answer(&self.socket, &reply)?,
+                }
+                if let Some(seat) = self.seat.take() {
+                    // From here on it is no control connection.
+                    drop(place);
+                    let (machine, socket) = (self.machine.clone(), self.socket.try_clone()?);
+                    drop(self);
+                    return machine.attach_serial(seat, socket, &buffer).context("the serial line");
                 }
                 self.files.clear();
             }
             if buffer.len() > LINE_MAX {
-                return answer(&mut self.socket, &Reply::Refused("this request has no end".into()));
+                return answer(&self.socket, &Reply::Refused("this request has no end".into()));
             }
+            place.idle(Instant::now());
             let count = descriptors::receive(&self.socket, &mut chunk, &mut self.files)?;
             if count == 0 {
                 return Ok(());
             }
             if self.files.len() > FILES_MAX {
-                return answer(&mut self.socket, &Reply::Refused("too many files came with this request".into()));
+                return answer(&self.socket, &Reply::Refused("too many files came with this request".into()));
             }
             buffer.extend_from_slice(&chunk[..count]);
         }
@@ -140,8 +145,14 @@ impl Connection {
             // The bytes are made when the reply is sent.
             Request::Screenshot => return Ok(Reply::Picture { bytes: 0 }),
             Request::Text => return Ok(Reply::Text(machine.text().map(|text| text.to_string()))),
-            Request::Input(inputs) => inputs.iter().try_for_each(|input| self.input(input))?,
-            Request::Serial => return Ok(Reply::Attached),
+            Request::Input(inputs) => return self.input(&inputs),
+            Request::Serial => {
+                let seat = machine.serial_seat();
+                let full =
+                    || format!("{SEATS} programs are attached to this machine's serial port: end one of them first");
+                self.seat = Some(seat.with_context(full)?);
+                return Ok(Reply::Attached);
+            }
             Request::Eject { drive, force } => machine.eject(&drive, force)?,
             Request::Insert { drive, name } => {
                 let file = self.files.pop().context("no disc came with this request")?;
@@ -152,28 +163,29 @@ impl Connection {
         Ok(Reply::Done)
     }
 
-    fn send_picture(&mut self) -> Result<()> {
+    fn send_picture(&self) -> Result<()> {
         match self.machine.screenshot() {
             Ok(png) => {
-                answer(&mut self.socket, &Reply::Picture { bytes: png.len() })?;
-                Ok(self.socket.write_all(&png)?)
+                answer(&self.socket, &Reply::Picture { bytes: png.len() })?;
+                Ok((&*self.socket).write_all(&png)?)
             }
-            Err(error) => answer(&mut self.socket, &Reply::Refused(output::sentence(&error))),
+            Err(error) => answer(&self.socket, &Reply::Refused(output::sentence(&error))),
         }
     }
 
-    /// Does what a person does at the console: waits until the guest has taken it, and then as long as a person.
-    fn input(&self, input: &Input) -> Result<()> {
-        self.machine.input(input);
-        let deadline = Instant::now() + INPUT_PATIENCE;
-        while !self.machine.input_is_taken() {
-            if Instant::now() > deadline {
-                let seconds = INPUT_PATIENCE.as_secs();
-                anyhow::bail!("the guest did not take a key in {seconds} s; those before it were delivered");
-            }
-            std::thread::sleep(KEY_PACE / 4);
+    fn input(&mut self, inputs: &[Input]) -> Result<Reply> {
+        let wanted = || !has_hung_up(&self.socket);
+        match self.sitting.carry_out(inputs, &wanted) {
+            Ok(()) => Ok(Reply::Done),
+            Err(Unfinished::Untaken { taken, waiting }) => Ok(Reply::Untaken { taken, waiting }),
+            Err(Unfinished::Others) => anyhow::bail!("other programs keep this machine's keyboard and mouse busy"),
+            Err(Unfinished::Unwanted) => anyhow::bail!("the other end has hung up"),
         }
-        std::thread::sleep(KEY_PACE);
-        Ok(())
     }
+}
+
+/// Whether the other end is gone. One that has only no more to say isn't.
+fn has_hung_up(socket: &UnixStream) -> bool {
+    let mut events = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut events, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }

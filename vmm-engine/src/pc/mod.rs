@@ -291,8 +291,8 @@ impl Screen for PcScreen {
 struct PcInput(Arc<Mutex<I8042>>);
 
 impl InputTarget for PcInput {
-    fn input(&self, input: &Input) {
-        self.0.lock().input(input);
+    fn input(&self, input: &Input) -> bool {
+        self.0.lock().input(input)
     }
 
     fn is_taken(&self) -> bool {
