@@ -13,14 +13,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use machine::control::{Envelope, LINE_MAX, Reply, Request};
 
-use crate::descriptors;
+use crate::{address, descriptors};
 
 /// How long a machine may take to answer. Pausing waits for disk requests that are under way.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long keys and pointer may take: a program waits until others have typed their texts.
 const INPUT_PATIENCE: Duration = Duration::from_secs(600);
-/// How long it may take to say what it is doing: a list of machines must not wait for one that hangs.
-const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a machine's process.
 pub(crate) struct Client {
@@ -33,13 +31,18 @@ pub(crate) struct Client {
 #[error("{0}")]
 pub(crate) struct Refused(pub(crate) String);
 
+/// A machine's process is there, but did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the machine did not answer in time")]
+pub(crate) struct Late;
+
 impl Client {
-    /// Connects to the machine that listens at `path`. `None`: nobody does, the machine isn't running.
+    /// Connects to the machine that listens at `path`, within `patience`. `None`: nobody does.
     ///
     /// # Errors
-    /// The socket is there, but can't be used.
-    pub(crate) fn connect(path: &Path) -> Result<Option<Client>> {
-        match UnixStream::connect(path) {
+    /// The socket is there, but can't be used; [`Late`].
+    pub(crate) fn connect(path: &Path, patience: Duration) -> Result<Option<Client>> {
+        match address::connect(path, patience) {
             Ok(socket) => {
                 socket.set_read_timeout(Some(PATIENCE))?;
                 socket.set_write_timeout(Some(PATIENCE))?;
@@ -48,6 +51,7 @@ impl Client {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Late.into()),
             Err(error) => Err(error).with_context(|| format!("can't reach the machine at {}", path.display())),
         }
     }
@@ -60,12 +64,12 @@ impl Client {
         self.ask_with(request, &[])
     }
 
-    /// Asks what the machine is doing, and doesn't wait long.
+    /// Asks what the machine is doing, and waits no longer than `patience`.
     ///
     /// # Errors
-    /// As [`Client::ask`].
-    pub(crate) fn status(&mut self) -> Result<Reply> {
-        self.ask_within(STATUS_PATIENCE, Request::Status)
+    /// As [`Client::ask`]; [`Late`].
+    pub(crate) fn status(&mut self, patience: Duration) -> Result<Reply> {
+        self.ask_within(patience, Request::Status)
     }
 
     /// Asks for what depends on the guest, and on others who ask for the same.
@@ -132,7 +136,7 @@ impl Client {
                 bail!("the machine's answer has no end");
             }
             let count = self.socket.read(&mut chunk).map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => anyhow::anyhow!("the machine did not answer in time"),
+                io::ErrorKind::WouldBlock => anyhow::Error::new(Late),
                 _ => error.into(),
             })?;
             if count == 0 {

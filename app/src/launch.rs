@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
-    os::unix::{fs::FileTypeExt, net::UnixListener},
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -18,7 +18,7 @@ use storage::{
 };
 
 use crate::{
-    firmware,
+    address, firmware, output,
     process::handover::{self, Files, Handover, ImageFile},
 };
 
@@ -72,11 +72,18 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
     let now = Timestamp::from(SystemTime::now());
     let (log, log_path) = machine.new_log(now)?;
     handover.log = files.add(log);
-    let started = library.socket_path(definition.uuid).map_err(anyhow::Error::from).and_then(|socket| {
-        handover.socket_path = socket;
+    let begin = |socket: PathBuf| {
         // The record first: whoever finds one that nobody owns removes the socket that it names.
-        lock.begin_run(&RunRecord::of_this_process(now, handover.socket_path.clone(), Some(log_path.clone())))?;
-        handover.socket = files.add(listen(&handover.socket_path)?);
+        lock.begin_run(&RunRecord::of_this_process(now, socket.clone(), Some(log_path.clone())))?;
+        let listener = address::listen(&socket).with_context(|| format!("can't listen at {}", socket.display()))?;
+        anyhow::Ok((listener, socket))
+    };
+    // In the machine's folder nobody tidies up. Not every file system takes a socket.
+    let listening = begin(machine.socket_path())
+        .or_else(|error| begin(library.socket_path(definition.uuid)?).with_context(|| output::sentence(&error)));
+    let started = listening.and_then(|(listener, socket)| {
+        handover.socket_path = socket;
+        handover.socket = files.add(listener);
         handover.lock = files.add(rustix::io::dup(&lock)?);
         Err(handover::become_machine(&handover, &files))
     });
@@ -174,15 +181,4 @@ pub(crate) fn open(path: &Path, write: bool) -> Result<File> {
         bail!("{shown} is neither a file nor a disk");
     }
     Ok(file)
-}
-
-/// Listens at `path`. What an earlier process left there is removed: the machine's lock is ours.
-fn listen(path: &PathBuf) -> Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("can't remove the old socket {}", path.display()));
-        }
-        _ => {}
-    }
-    UnixListener::bind(path).with_context(|| format!("can't listen at {}", path.display()))
 }

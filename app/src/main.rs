@@ -1,5 +1,6 @@
 //! The `tandem` program: command line, and the process of a machine.
 
+mod address;
 mod arguments;
 mod client;
 mod commands;

@@ -146,7 +146,9 @@ impl Tandem {
     /// # Errors
     /// Their folder can't be read.
     pub fn sockets(&self) -> Result<Vec<PathBuf>> {
-        files_in(&self.dir.path().join("run/tandem"))
+        let folders = self.folders()?.into_iter().map(|folder| folder.join("control.sock"));
+        let elsewhere = files_in(&self.dir.path().join("run/tandem"))?;
+        Ok(folders.filter(|socket| socket.symlink_metadata().is_ok()).chain(elsewhere).collect())
     }
 
     /// The folders of machines, those that are being made among them.

@@ -202,6 +202,7 @@ fn a_process_that_is_killed_leaves_a_machine_that_has_crashed_and_starts_again()
     kill_process(machine.pid()?, Signal::STOP)?;
     machine.ok("kill", &[])?;
     assert_eq!(end_of(&mut run)?.signal(), Some(9));
+    assert_eq!(machine.state()?, "off", "a person wanted it");
     assert_sound(&tandem, &machine)
 }
 
@@ -466,5 +467,83 @@ fn a_machine_is_found_whatever_the_runtime_folder_is() -> Result<()> {
         machine.ok("kill", &[])?;
     }
     assert!(tandem.sockets()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_machine_outlives_the_runtime_folder_of_a_session() -> Result<()> {
+    let tandem = Tandem::new()?;
+    let machine = booting(&tandem, "lasting", BootSector::Halt)?;
+    let session = tandem.scratch("session");
+    fs::create_dir(&session)?;
+    let said = Said::by(tandem.command(["start", "lasting"]).env("XDG_RUNTIME_DIR", &session))?;
+    ensure!(said.status.success(), "{}", said.err);
+    fs::remove_dir_all(&session)?;
+    machine.ok("pause", &[])?;
+    assert_eq!(machine.state()?, "paused");
+    machine.ok("kill", &[])?;
+    assert_eq!(machine.state()?, "off");
+    Ok(())
+}
+
+#[test]
+fn a_machine_whose_socket_is_gone_is_said_to_be_and_can_be_stopped_and_killed() -> Result<()> {
+    let tandem = Tandem::new()?;
+    let deaf = booting(&tandem, "deaf", BootSector::Halt)?;
+    let other = booting(&tandem, "other", BootSector::Halt)?;
+    let mut run = deaf.run()?;
+    deaf.wait_for_state("running", Patience::REACTION)?;
+    other.start()?;
+    for socket in tandem.sockets()? {
+        ensure!(socket.starts_with(tandem.home()), "{}", socket.display());
+    }
+    fs::remove_file(deaf.folder()?.join("control.sock"))?;
+
+    let shown = tandem.json(&["show", "deaf"])?;
+    assert!(shown["state"].is_null() && shown["error"].as_str().is_some_and(|error| error.contains("is gone")));
+    let listed = tandem.json(&["list"])?;
+    assert!(listed[0]["state"].is_null() && listed[0]["error"].is_string(), "{listed}");
+    assert_eq!(listed[1]["state"], "running", "{listed}");
+    let refusal = tandem.refused(&["screenshot", "deaf", "--text"])?;
+    assert!(refusal.contains("`tandem kill`"), "{refusal}");
+    assert!(tandem.refused(&["start", "deaf"])?.contains("is running"));
+    // The power button, however often: it never pulls the plug.
+    for presses in 1..=3 {
+        deaf.ok("stop", &[])?;
+        wait_until("the power button", Patience::REACTION, || {
+            Ok((deaf.ok("logs", &[])?.matches("PowerButton").count() == presses).then_some(()))
+        })?;
+    }
+    deaf.ok("kill", &[])?;
+    assert_eq!((end_of(&mut run)?.code(), deaf.state()?.as_str()), (Some(3), "off"));
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_hangs_holds_up_no_list() -> Result<()> {
+    let tandem = Tandem::new()?;
+    let names = ["a", "b", "c", "d"];
+    let machines = names.iter().map(|name| booting(&tandem, name, BootSector::Halt)).collect::<Result<Vec<_>>>()?;
+    for machine in &machines {
+        machine.start()?;
+    }
+    let pids = machines[1..].iter().map(Machine::pid).collect::<Result<Vec<_>>>()?;
+    for pid in &pids {
+        kill_process(*pid, Signal::STOP)?;
+    }
+    let start = std::time::Instant::now();
+    let listed = tandem.json(&["list"])?;
+    // One after the other they would take three times as long as one.
+    assert!(start.elapsed() < Duration::from_millis(2500), "{:?}", start.elapsed());
+    assert_eq!(listed[0]["state"], "running", "{listed}");
+    for row in 1..names.len() {
+        assert!(listed[row]["error"].as_str().is_some_and(|error| error.contains("was stopped")), "{listed}");
+    }
+    for pid in pids {
+        kill_process(pid, Signal::CONT)?;
+    }
+    for machine in &machines {
+        machine.wait_for_state("running", Patience::REACTION)?;
+    }
     Ok(())
 }

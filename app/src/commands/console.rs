@@ -19,7 +19,7 @@ use machine::{
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::{consts, iterator::Signals, low_level::emulate_default_handler};
 
-use super::{absolute, connect, library, look};
+use super::{absolute, connect, library, live};
 use crate::{arguments::Given, output};
 
 /// What ends a serial console: Ctrl+].
@@ -155,8 +155,8 @@ pub(super) fn serial(given: &Given<'_>) -> Result<()> {
         return Ok(());
     }
     // The machine's end comes a moment after that of its connections.
-    let state = look(&library()?, &machine)?.state;
-    if matches!(state, State::Running | State::Paused) {
+    let state = live::look(&library()?, &machine, live::PATIENCE)?.state();
+    if matches!(state, Some(State::Running | State::Paused)) {
         bail!("'{}' ended the connection: what it sent was read too slowly", machine.name());
     }
     Ok(())

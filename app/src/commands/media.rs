@@ -2,24 +2,30 @@
 
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use machine::{
     control::Request,
     definition::{Definition, FilePath},
 };
 use storage::library::{Library, Machine, Owner};
 
-use super::{change::disc_path, library, look, machine, power::is_at_rest, refuse_unless_allowed};
+use super::{
+    change::disc_path,
+    library,
+    live::{PATIENCE, look},
+    machine,
+    power::is_at_rest,
+};
 use crate::{arguments::Given, launch};
 
 pub(super) fn eject(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let machine = machine(&library, given)?;
     let drive = drive(&machine, given)?;
-    let live = look(&library, &machine)?;
-    refuse_unless_allowed(&machine, "eject", live.state)?;
-    if !is_at_rest(live.state) {
-        let mut client = live.client(&machine)?;
+    let live = look(&library, &machine, PATIENCE)?;
+    live.allows(&machine, "eject")?;
+    if !live.state().is_some_and(is_at_rest) {
+        let mut client = live.into_client(&machine, "eject")?;
         client.ask(Request::Eject { drive: drive.clone(), force: false })?;
     }
     remember(&library, &machine, &drive, None)
@@ -30,10 +36,10 @@ pub(super) fn insert(given: &Given<'_>) -> Result<()> {
     let machine = machine(&library, given)?;
     let drive = drive(&machine, given)?;
     let disc = disc_path(given.required("file")?)?;
-    let live = look(&library, &machine)?;
-    refuse_unless_allowed(&machine, "insert", live.state)?;
-    if !is_at_rest(live.state) {
-        let mut client = live.client(&machine)?;
+    let live = look(&library, &machine, PATIENCE)?;
+    live.allows(&machine, "insert")?;
+    if !live.state().is_some_and(is_at_rest) {
+        let mut client = live.into_client(&machine, "insert")?;
         let file = launch::open(&machine.resolve(&disc), false)?;
         let request = Request::Insert { drive: drive.clone(), name: disc.as_str().to_owned() };
         client.ask_with(request, &[file.as_fd()])?;

@@ -7,10 +7,18 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use machine::{control::Request, state::State};
-use storage::library::{Library, Machine, Presence};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use storage::library::{Library, LibraryError, Machine, Presence, RunRecord};
 
-use super::{connect, library, look, machine, refuse_unless_allowed};
-use crate::{arguments::Given, launch, output};
+use super::{
+    connect, library,
+    live::{Live, PATIENCE, Silence, look},
+    machine,
+};
+use crate::{arguments::Given, launch, output, process};
 
 /// How long a machine's process may take to end after it was told to.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,8 +44,7 @@ pub(super) fn run(given: &Given<'_>) -> Result<ExitCode> {
 pub(super) fn start(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let machine = machine(&library, given)?;
-    let live = look(&library, &machine)?;
-    refuse_unless_allowed(&machine, "start", live.state)?;
+    look(&library, &machine, PATIENCE)?.allows(&machine, "start")?;
     launch::start(&library, machine.name().as_str())
 }
 
@@ -47,10 +54,14 @@ pub(super) fn ask(given: &Given<'_>, id: &str, request: Request) -> Result<()> {
 }
 
 pub(super) fn stop(given: &Given<'_>) -> Result<()> {
-    let (machine, mut client) = connect(given, "stop")?;
-    client.ask(Request::Stop)?;
+    let library = library()?;
+    let machine = machine(&library, given)?;
+    match look(&library, &machine, PATIENCE)? {
+        Live::Silent(Silence::NoSocket(_), record) => signal(&library, &machine, &record, process::POWER_BUTTON)?,
+        live => live.into_client(&machine, "stop")?.ask(Request::Stop).map(drop)?,
+    }
     let Some(seconds) = given.number("wait") else { return Ok(()) };
-    if wait_until_off(&library()?, &machine, Duration::from_secs(seconds.into()))? {
+    if wait_until_off(&library, &machine, Duration::from_secs(seconds.into()))? {
         return Ok(());
     }
     bail!(
@@ -62,25 +73,56 @@ pub(super) fn stop(given: &Given<'_>) -> Result<()> {
 pub(super) fn kill(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let machine = machine(&library, given)?;
-    let live = look(&library, &machine)?;
-    refuse_unless_allowed(&machine, "kill", live.state)?;
-    if let Some(mut client) = live.client {
+    let live = look(&library, &machine, KILL_PATIENCE)?;
+    live.allows(&machine, "kill")?;
+    let presence = library.presence(&machine)?;
+    let mut listens = true;
+    match live {
         // It may end before it answers.
-        let _ = client.ask(Request::Kill);
+        Live::Answers(_, mut client) => drop(client.ask(Request::Kill)),
+        Live::Silent(Silence::Stopped(_), _) => listens = false,
+        Live::Silent(_, record) => signal(&library, &machine, &record, process::PLUG)?,
+        Live::Settled(_) => {}
     }
-    if wait_until_off(&library, &machine, KILL_PATIENCE)? {
-        return Ok(());
+    let off = listens && wait_until_off(&library, &machine, KILL_PATIENCE)?;
+    // Now or while it listens no more: the kernel ends the process, and with it the lock.
+    let Presence::Owned(Some(record)) = presence else { return if off { Ok(()) } else { unnamed(&machine) } };
+    if !off {
+        signal(&library, &machine, &record, Signal::KILL)?;
+        if !wait_until_off(&library, &machine, KILL_PATIENCE)? {
+            let (pid, name) = (record.pid, machine.name());
+            bail!("the process {pid} of '{name}' can't be ended: the host keeps it waiting for a disk");
+        }
     }
-    // The process doesn't listen: the kernel ends it, and with it the lock.
-    let Presence::Owned(Some(record)) = library.presence(&machine)? else { return Ok(()) };
-    let pid = i32::try_from(record.pid).ok().and_then(rustix::process::Pid::from_raw);
+    // However the process ended, a person wanted it. Somebody may have started it again by now.
+    match library.end_run_of(&machine, &record) {
+        Ok(()) | Err(LibraryError::Running { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn unnamed(machine: &Machine) -> Result<()> {
+    bail!("'{}' is being started or changed by another command, which has not ended yet. Try again", machine.name())
+}
+
+/// Sends a signal to the process of the run `record`, if it is that still.
+fn signal(library: &Library, machine: &Machine, record: &RunRecord, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(record.pid).ok().and_then(Pid::from_raw);
     let pid = pid.context("the record of the machine's run is damaged")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
-        .with_context(|| format!("can't end the machine's process {}", record.pid))?;
-    if wait_until_off(&library, &machine, KILL_PATIENCE)? {
-        return Ok(());
+    let failed = || format!("can't reach the machine's process {}", record.pid);
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(()),
+        opened => opened.with_context(failed)?,
+    };
+    // Whoever has the machine now had it when the descriptor was opened: it is the same process.
+    match library.presence(machine)? {
+        Presence::Owned(Some(owner)) if owner == *record => {}
+        _ => return Ok(()),
     }
-    bail!("the process {} of '{}' can't be ended: the host keeps it waiting for a disk", record.pid, machine.name())
+    match pidfd_send_signal(&process, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).with_context(failed),
+    }
 }
 
 /// Waits until nobody owns the machine.

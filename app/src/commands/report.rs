@@ -1,6 +1,11 @@
 //! Telling: the host, the machines, their counters and logs.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use hypervisor::host::{Finding, Fix, Host, RealGuests, Severity};
@@ -13,8 +18,17 @@ use machine::{
 use serde::Serialize;
 use storage::library::{Library, Listed};
 
-use super::{connect, library, look, machine};
+use super::{
+    connect, library,
+    live::{Live, PATIENCE, look},
+    machine,
+};
 use crate::{arguments::Given, firmware, output};
+
+/// How long a machine may take to say what it is doing, when all are listed.
+const LIST_PATIENCE: Duration = Duration::from_secs(1);
+/// Machines that are asked at a time.
+const LOOKERS: usize = 32;
 
 /// A finding of `doctor`, for programs.
 #[derive(Serialize)]
@@ -101,6 +115,40 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     folder: std::path::PathBuf,
+    /// What stands for the state of a machine that has none.
+    #[serde(skip)]
+    without_state: &'static str,
+}
+
+/// Looks at all machines at once: one that hangs holds nobody up for longer than [`LIST_PATIENCE`].
+fn rows(library: &Library, list: &[Listed]) -> Vec<Row> {
+    let row = |listed: &Listed| {
+        let (state, error) = match listed {
+            Listed::Machine(machine) => match look(library, machine, LIST_PATIENCE) {
+                Ok(Live::Silent(silence, _)) => (None, Some(silence.why().to_owned())),
+                Ok(live) => (live.state(), None),
+                Err(error) => (None, Some(output::sentence(&error))),
+            },
+            Listed::Broken(broken) => (None, Some(broken.reason.to_string())),
+        };
+        let without_state = if matches!(listed, Listed::Broken(_)) { "broken" } else { "unknown" };
+        Row { name: listed.name().to_owned(), state, error, folder: listed.folder().to_owned(), without_state }
+    };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let indices = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        indices.map_while(|index| Some((index, row(list.get(index)?)))).collect::<Vec<_>>()
+    };
+    let mut rows = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..LOOKERS.min(list.len())).map(|_| scope.spawn(work)).collect();
+        let mut rows = work();
+        for other in others {
+            rows.extend(other.join().unwrap_or_default());
+        }
+        rows
+    });
+    rows.sort_by_key(|(index, _)| *index);
+    rows.into_iter().map(|(_, row)| row).collect()
 }
 
 pub(super) fn list(given: &Given<'_>) -> Result<()> {
@@ -108,15 +156,7 @@ pub(super) fn list(given: &Given<'_>) -> Result<()> {
     if given.flag("trash") {
         return list_trash(&library, given.json());
     }
-    let mut rows = Vec::new();
-    for listed in library.list()? {
-        let (name, folder) = (listed.name().to_owned(), listed.folder().to_owned());
-        let (state, error) = match &listed {
-            Listed::Machine(machine) => (Some(look(&library, machine)?.state), None),
-            Listed::Broken(broken) => (None, Some(broken.reason.to_string())),
-        };
-        rows.push(Row { name, state, error, folder });
-    }
+    let rows = rows(&library, &library.list()?);
     if given.json() {
         return output::json(&rows);
     }
@@ -124,7 +164,7 @@ pub(super) fn list(given: &Given<'_>) -> Result<()> {
         return output::line("There are no machines yet: `tandem create` makes one");
     }
     let cells = rows.iter().map(|row| {
-        let state = row.state.map_or_else(|| "broken".to_owned(), |state| state.to_string());
+        let state = row.state.map_or_else(|| row.without_state.to_owned(), |state| state.to_string());
         vec![row.name.clone(), state, row.error.clone().unwrap_or_default().replace('\n', "; ")]
     });
     output::line(output::table(&cells.collect::<Vec<_>>()))
@@ -157,24 +197,34 @@ fn list_trash(library: &Library, json: bool) -> Result<()> {
 pub(super) fn show(given: &Given<'_>) -> Result<()> {
     #[derive(Serialize)]
     struct Record<'a> {
-        state: State,
+        /// Not there: its process doesn't answer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a str>,
         folder: &'a std::path::Path,
         #[serde(skip_serializing_if = "Option::is_none")]
-        run: Option<Status>,
+        run: Option<&'a Status>,
         definition: &'a Definition,
     }
     let library = library()?;
     let machine = machine(&library, given)?;
-    let live = look(&library, &machine)?;
+    let live = look(&library, &machine, PATIENCE)?;
+    let (error, run) = match &live {
+        Live::Settled(_) => (None, None),
+        Live::Answers(status, _) => (None, Some(&**status)),
+        Live::Silent(silence, _) => (Some(silence.why()), None),
+    };
     if given.json() {
-        let definition = machine.definition();
-        return output::json(&Record { state: live.state, folder: machine.folder(), run: live.status, definition });
+        let (state, folder, definition) = (live.state(), machine.folder(), machine.definition());
+        return output::json(&Record { state, error, folder, run, definition });
     }
     let mut rows = vec![
-        vec!["State".into(), live.state.to_string()],
+        vec!["State".into(), live.state().map_or_else(|| "unknown".to_owned(), |state| state.to_string())],
         vec!["Folder".into(), machine.folder().display().to_string()],
     ];
-    if let Some(status) = &live.status {
+    rows.extend(error.map(|error| vec!["Note".into(), format!("It {error}")]));
+    if let Some(status) = run {
         rows.extend(status.blocked.iter().map(|reason| vec!["Waits".into(), reason.clone()]));
         rows.push(vec!["Process".into(), status.pid.to_string()]);
         rows.push(vec!["Screen".into(), format!("{} × {}", status.screen.0, status.screen.1)]);

@@ -192,16 +192,28 @@ fn direct_kernel(definition: &Definition, handover: &Handover, files: &mut Recei
     Ok(Some(DirectKernel { kernel, initrd: files.take_if(handover.initrd)?, command_line }))
 }
 
+/// Presses the power button, for whoever can't reach the control socket.
+pub(crate) const POWER_BUTTON: rustix::process::Signal = rustix::process::Signal::USR1;
+/// Pulls the plug, likewise.
+pub(crate) const PLUG: rustix::process::Signal = rustix::process::Signal::USR2;
+
 /// Ctrl+C and the like press the power button once, and pull the plug the second time. A terminal that goes away
-/// leaves the machine running.
+/// leaves the machine running. [`POWER_BUTTON`] and [`PLUG`] mean the same each time.
 fn listen_to_signals(handle: Handle<Pc>) -> Result<()> {
-    let mut signals = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP])?;
+    let mut signals =
+        Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP, POWER_BUTTON.as_raw(), PLUG.as_raw()])?;
     let listen = move || {
         let mut asked = false;
         for signal in signals.forever().filter(|signal| *signal != consts::SIGHUP) {
-            let request = if asked { Request::Kill } else { Request::PowerButton };
+            let request = match signal {
+                _ if signal == POWER_BUTTON.as_raw() => Request::PowerButton,
+                _ if signal == PLUG.as_raw() || asked => Request::Kill,
+                _ => {
+                    asked = true;
+                    Request::PowerButton
+                }
+            };
             tracing::info!(signal, ?request, "a signal");
-            asked = true;
             if let Err(error) = handle.request(request) {
                 tracing::warn!(%error, "the signal had no effect");
             }

@@ -98,6 +98,12 @@ impl Machine {
         self.folder.join("disks")
     }
 
+    /// Where its control socket is while it runs, if the file system of its folder can hold one.
+    #[must_use]
+    pub fn socket_path(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
     /// The folder of its saved state.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {

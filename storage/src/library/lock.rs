@@ -75,6 +75,21 @@ impl Library {
         Ok((machine, lock))
     }
 
+    /// Says to others that the run of `record`, whose process was ended because a person wanted it, ended as it should.
+    /// Does nothing if another run has begun.
+    ///
+    /// # Errors
+    /// [`LibraryError::Running`] when somebody owns the machine; what the host says.
+    pub fn end_run_of(&self, machine: &Machine, record: &RunRecord) -> Result<(), LibraryError> {
+        let _guard = self.guard()?;
+        let lock = MachineLock::take(&machine.folder, machine.name().as_str())?;
+        if RunRecord::read(&machine.folder).as_ref() == Some(record) {
+            record.remove_socket();
+            lock.end_run()?;
+        }
+        Ok(())
+    }
+
     /// Who has `machine` now.
     ///
     /// # Errors
@@ -94,7 +109,8 @@ impl Library {
         };
         let record = RunRecord::read(&machine.folder);
         Ok(match (owned, record) {
-            (true, record) => Presence::Owned(record),
+            // The record of a crash doesn't name the process that is changing the machine now.
+            (true, record) => Presence::Owned(record.filter(|record| record.names_holder_of(&path))),
             (false, Some(record)) => {
                 // Nobody can begin to own the machine while the library's lock is held.
                 if guard.is_some() {
@@ -144,6 +160,17 @@ impl RunRecord {
         if self.socket.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket()) {
             // Without it nothing is lost: the next start removes it as well.
             let _ = fs::remove_file(&self.socket);
+        }
+    }
+
+    /// Whether its process has the lock at `path` open: process numbers are used again.
+    fn names_holder_of(&self, path: &Path) -> bool {
+        let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+        let Some(lock) = identity(path) else { return true };
+        match PathBuf::from(format!("/proc/{}/fd", self.pid)).read_dir() {
+            Ok(mut files) => files.any(|file| file.is_ok_and(|file| identity(&file.path()) == Some(lock))),
+            // Not for us to see: then it is as the record says.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
         }
     }
 

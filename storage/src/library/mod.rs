@@ -7,6 +7,7 @@
 //!     machine.toml         the definition
 //!     lock                 flock: whoever holds it owns the machine (a running machine's process, or a change to it)
 //!     run.json             who runs it; still there after a crash
+//!     control.sock         where the process that runs it answers
 //!     disks/ state/ log/
 //!   machines/.new-<uuid>/  a machine that is being made
 //!   trash/<time>-<folder>/ a machine that was deleted, kept for 30 days
@@ -105,7 +106,8 @@ impl Library {
         &self.root
     }
 
-    /// Where the control socket of a machine of this library is. Its directory is made, if need be, and is of this
+    /// Where the control socket of a machine of this library is that can't be in the machine's folder
+    /// ([`Machine::socket_path`]). Its directory is made, if need be, and is of this
     /// account only: `$XDG_RUNTIME_DIR/tandem`, or `/tmp/tandem-<uid>` where that isn't usable.
     ///
     /// # Errors

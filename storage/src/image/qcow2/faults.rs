@@ -108,7 +108,7 @@ fn after_a_sync_that_failed_no_flush_claims_success() {
     // On file systems that look for room late, this is how a full host shows: the data is gone all the same.
     *image.file.fault.lock() = Some(Fault { sync: true, successes: 0, errno: libc::ENOSPC });
     let error = image.flush().unwrap_err();
-    assert_ne!(error.kind(), std::io::ErrorKind::StorageFull, "nobody must wait for room and try again");
+    assert_ne!(error.kind(), io::ErrorKind::StorageFull, "nobody must wait for room and try again");
     assert!(error.to_string().contains("No space left"), "{error}");
     image.flush().unwrap_err();
     assert_eq!(read(&image, 3), vec![10; BLOCK as usize]);

@@ -170,6 +170,12 @@ fn a_run_that_ends_is_off_and_one_that_dies_is_a_crash() {
     lock.begin_run(&record()).unwrap();
     drop(lock);
     assert_eq!(library.presence(&machine).unwrap(), Presence::Crashed(record()));
+    // Whoever ended the process because a person wanted it says so, unless another run has begun.
+    let other = RunRecord { started: 1, ..record() };
+    library.end_run_of(&machine, &other).unwrap();
+    assert_eq!(library.presence(&machine).unwrap(), Presence::Crashed(record()));
+    library.end_run_of(&machine, &record()).unwrap();
+    assert_eq!(library.presence(&machine).unwrap(), Presence::Off);
     // What a person or a full disk made of it is no record.
     std::fs::write(machine.folder().join("run.json"), "{").unwrap();
     assert_eq!(library.presence(&machine).unwrap(), Presence::Off);
@@ -202,7 +208,8 @@ fn a_child_process_inherits_the_machine_and_its_death_ends_the_ownership() {
     let (machine, lock) = library.lock("Mint").unwrap();
     lock.begin_run(&record()).unwrap();
     let mut child = Command::new("sleep").arg("600").stdin(Stdio::from(lock.into_fd())).spawn().unwrap();
-    assert_eq!(library.presence(&machine).unwrap(), Presence::Owned(Some(record())));
+    // This process doesn't have it any more: the record, which names it, is not the child's.
+    assert_eq!(library.presence(&machine).unwrap(), Presence::Owned(None));
     assert!(matches!(library.lock("Mint"), Err(LibraryError::Running { .. })));
     child.kill().unwrap();
     child.wait().unwrap();
