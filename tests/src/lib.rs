@@ -13,6 +13,7 @@ pub mod host;
 pub mod media;
 pub mod picture;
 pub mod qemu;
+pub mod steps;
 pub mod tandem;
 pub mod wait;
 
