@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use machine::{
     control::Request,
     definition::{Definition, FilePath},
