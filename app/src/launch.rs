@@ -20,6 +20,7 @@ use storage::{
 use crate::{
     address, firmware, output,
     process::handover::{self, Files, Handover, ImageFile},
+    serial_file::{self, Kept},
 };
 
 /// Becomes the process of the machine called `name`. Returns only if that failed; nothing is left then. A machine that had
@@ -65,10 +66,6 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
             handover.initrd = Some(files.add(open(&path, false).context("the initial file system can't be used")?));
         }
     }
-    if let Some(serial) = &definition.serial {
-        let path = machine.resolve(&serial.file);
-        handover.serial = Some(files.add(open_serial(&path)?));
-    }
     let now = Timestamp::from(SystemTime::now());
     let (log, log_path) = machine.new_log(now)?;
     handover.log = files.add(log);
@@ -84,34 +81,21 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
     let started = listening.and_then(|(listener, socket)| {
         handover.socket_path = socket;
         handover.socket = files.add(listener);
+        if let Some(serial) = &definition.serial {
+            let opened = serial_file::open(&machine.resolve(&serial.file), &Kept::of_library(library)?)?;
+            handover.serial_made = opened.made;
+            handover.serial = Some(files.add(opened.file));
+        }
         handover.lock = files.add(rustix::io::dup(&lock)?);
         Err(handover::become_machine(&handover, &files))
     });
     let _ = std::fs::remove_file(&handover.socket_path);
     let _ = std::fs::remove_file(&log_path);
+    handover.remove_made();
     if !handover.after_crash {
         let _ = lock.end_run();
     }
     started
-}
-
-/// Opens the file for the serial port's output, which begins anew; never waits, as it would for a pipe that nobody reads.
-fn open_serial(path: &Path) -> Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let shown = path.display();
-    let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(nonblocking).open(path);
-    let file = file.map_err(|error| {
-        let what = match error.kind() {
-            io::ErrorKind::PermissionDenied => format!("this account may not write the serial port's file {shown}"),
-            io::ErrorKind::NotFound => format!("there is no folder for the serial port's file {shown}"),
-            _ => format!("can't write the serial port's file {shown}"),
-        };
-        anyhow::Error::new(error).context(what)
-    })?;
-    // From here on it may wait: on a thread of its own.
-    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK)?;
-    Ok(file)
 }
 
 /// Starts the machine called `name` in a process of its own, and waits until it runs.

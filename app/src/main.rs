@@ -9,6 +9,7 @@ mod firmware;
 mod launch;
 mod output;
 mod process;
+mod serial_file;
 mod usage;
 
 use std::process::ExitCode;

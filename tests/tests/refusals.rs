@@ -225,13 +225,41 @@ fn output_of_the_guest_never_overwrites_the_machines_own_files() -> Result<()> {
     let path = text(&image)?;
     let refusal = tandem.refused(&["create", "greedy", "--disk", path, "--serial", path])?;
     assert!(refusal.contains("overwritten"), "{refusal}");
+    // Nor those of others, by any name.
+    let others = tandem.create("other", &["--disk", "64M"])?;
+    let disk = fs::read_dir(others.folder()?.join("disks"))?.next().context("a disk was made")??.path();
+    let link = tandem.scratch("link");
+    fs::hard_link(&disk, &link)?;
+    let before = fs::read(&disk)?;
+    for file in [&disk, &link] {
+        let refusal = tandem.refused(&["create", "greedy", "--serial", text(file)?])?;
+        assert!(refusal.contains("used by 'other'") && refusal.contains("overwritten"), "{refusal}");
+    }
+    let folder = tandem.scratch("");
+    assert!(tandem.refused(&["create", "greedy", "--serial", text(&folder)?])?.contains("is a folder"));
+    // It became a link to one after the machine was made.
+    let log = tandem.scratch("log");
+    tandem.ok(&["create", "late", "--serial", text(&log)?])?;
+    std::os::unix::fs::symlink(&disk, &log)?;
+    let refusal = tandem.refused(&["start", "late"])?;
+    assert!(refusal.contains("used by 'other'"), "{refusal}");
+    assert!(fs::read(&disk)? == before, "the disk was changed");
+    // A start that fails leaves what an earlier run said, and makes no file.
+    fs::remove_file(&log)?;
+    tandem.ok(&["edit", "other", "--serial", text(&log)?])?;
+    fs::write(&disk, b"QFI\xfb and nothing else")?;
+    tandem.refused(&["start", "other"])?;
+    assert!(!log.exists(), "a file was left");
+    fs::write(&log, "the run before")?;
+    tandem.refused(&["start", "other"])?;
+    assert_eq!(fs::read_to_string(&log)?, "the run before");
     // A pipe that nobody reads holds nobody up.
     let pipe = tandem.scratch("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
     tandem.ok(&["create", "piped", "--serial", text(&pipe)?])?;
     let refusal = tandem.refused(&["start", "piped"])?;
     assert!(refusal.contains("serial port's file"), "{refusal}");
-    assert_nothing_left(&tandem, 1)
+    assert_nothing_left(&tandem, 3)
 }
 
 #[test]

@@ -21,7 +21,11 @@ use storage::{
 use uuid::Uuid;
 
 use super::{absolute, library, machine, usable};
-use crate::{arguments::Given, launch, output};
+use crate::{
+    arguments::Given,
+    launch, output,
+    serial_file::{self, Kept},
+};
 
 /// What a person writes after an image's file name so that what the guest writes is thrown away.
 const SNAPSHOT: &str = ",snapshot";
@@ -44,7 +48,7 @@ pub(super) fn create(given: &Given<'_>) -> Result<()> {
         definition.kernel = Some(Kernel { file: kernel_path(kernel)?, initrd: None, cmdline: String::new() });
     }
     change_kernel(&mut definition, given)?;
-    change_serial(&mut definition, given)?;
+    change_serial(&mut definition, given, &library, &draft.disks_dir())?;
     commit(draft, definition)
 }
 
@@ -135,15 +139,14 @@ fn change_kernel(definition: &mut Definition, given: &Given<'_>) -> Result<()> {
     Ok(())
 }
 
-fn change_serial(definition: &mut Definition, given: &Given<'_>) -> Result<()> {
-    if let Some(file) = given.text("serial") {
-        let file: PathBuf = absolute(file)?;
-        let folder = file.parent().unwrap_or(Path::new("/"));
-        if !folder.is_dir() {
-            bail!("the serial port's file can't be made: there is no folder {}", folder.display());
-        }
-        definition.serial = Some(Serial { file: FilePath::new(&file)? });
-    }
+/// Changes where the serial port's output goes. The definition's other files begin in `folder`.
+fn change_serial(definition: &mut Definition, given: &Given<'_>, library: &Library, folder: &Path) -> Result<()> {
+    let Some(file) = given.text("serial") else { return Ok(()) };
+    let path = absolute(file)?;
+    let mut kept = Kept::of_library(library)?;
+    kept.add(definition, folder);
+    serial_file::check(&path, &kept)?;
+    definition.serial = Some(Serial { file: FilePath::new(&path)? });
     Ok(())
 }
 
@@ -202,7 +205,7 @@ pub(super) fn edit(given: &Given<'_>) -> Result<()> {
     if given.flag("no-serial") {
         definition.serial = None;
     }
-    change_serial(&mut definition, given)?;
+    change_serial(&mut definition, given, &library, machine.folder())?;
     if let Some(notes) = given.text("notes") {
         notes.clone_into(&mut definition.notes);
     }

@@ -68,10 +68,22 @@ pub(crate) struct Handover {
     pub(crate) initrd: Option<Index>,
     /// Where the first serial port's output goes.
     pub(crate) serial: Option<Index>,
+    /// That file's path, if it was made for this run.
+    #[serde(default)]
+    pub(crate) serial_made: Option<PathBuf>,
     /// Nobody waits at a terminal: standard output carries one line that says whether the machine runs, and is closed.
     pub(crate) detached: bool,
     /// The last run didn't end as it should: its disks may hold clusters that nothing uses.
     pub(crate) after_crash: bool,
+}
+
+impl Handover {
+    /// Nothing comes of the start: removes the file that was made for it.
+    pub(crate) fn remove_made(&self) {
+        if let Some(path) = &self.serial_made {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// The open files of a handover that is being put together.

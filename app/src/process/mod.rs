@@ -66,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         // Everything was undone: the machine is off, or as crashed as before.
         Err(error) => {
             tracing::error!(target: log::ONLY_FILE, "{}", output::sentence(&error));
+            handover.remove_made();
             (refuse(detached, &error), !handover.after_crash)
         }
     };

@@ -34,6 +34,8 @@ pub(crate) const SEATS: usize = 16;
 struct State {
     waiting: VecDeque<u8>,
     attached: Vec<Arc<Client>>,
+    /// Those with input for the port, in the order of their turns. Whoever becomes the first is rung for.
+    queue: VecDeque<Arc<Client>>,
     /// Taken by whoever is attached, or about to be.
     seats: usize,
     /// The worker may write.
@@ -42,6 +44,14 @@ struct State {
     busy: bool,
     /// The port has more than there was room for.
     starved: bool,
+}
+
+impl State {
+    fn ring_for_the_first(&self) {
+        if let Some(first) = self.queue.front() {
+            first.ring();
+        }
+    }
 }
 
 /// Tells the port that there is room for its output again.
@@ -64,7 +74,7 @@ impl SerialPort for Port {
     }
 
     fn receiver_ready(&mut self) {
-        self.0.state.lock().attached.iter().for_each(|client| client.ring());
+        self.0.state.lock().ring_for_the_first();
     }
 }
 
@@ -152,6 +162,22 @@ impl SerialLine {
         }
     }
 
+    fn queue_up(&self, client: &Arc<Client>) {
+        let mut state = self.state.lock();
+        state.queue.push_back(client.clone());
+        state.ring_for_the_first();
+    }
+
+    fn leave_queue(&self, client: &Arc<Client>) {
+        let mut state = self.state.lock();
+        state.queue.retain(|other| !Arc::ptr_eq(other, client));
+        state.ring_for_the_first();
+    }
+
+    fn is_first(&self, client: &Arc<Client>) -> bool {
+        self.state.lock().queue.front().is_some_and(|first| Arc::ptr_eq(first, client))
+    }
+
     /// Lets `client` go: nothing more is sent to it, and its other end sees that.
     fn forget(&self, client: &Arc<Client>) {
         self.state.lock().attached.retain(|other| !Arc::ptr_eq(other, client));
@@ -178,7 +204,7 @@ impl Seat {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let client = Arc::new(Client { socket, bell });
         self.0.state.lock().attached.push(client.clone());
-        let ended = client.listen(first, receive);
+        let ended = client.listen(&self.0, first, receive);
         self.0.forget(&client);
         match ended {
             // It hung up without having read everything.
@@ -207,14 +233,14 @@ impl Client {
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
 
-    fn listen(&self, first: &[u8], receive: impl Fn(&[u8]) -> usize) -> io::Result<()> {
+    fn listen(self: &Arc<Self>, line: &SerialLine, first: &[u8], receive: impl Fn(&[u8]) -> usize) -> io::Result<()> {
         let mut chunk = [0; 1024];
-        let mut goes_on = self.deliver(first, &receive)?;
+        let mut goes_on = self.deliver(line, first, &receive)?;
         while goes_on {
             goes_on = match (&self.socket).read(&mut chunk) {
                 // It has no more to say, and may still listen.
                 Ok(0) => return self.wait_for_hang_up(),
-                Ok(count) => self.deliver(&chunk[..count], &receive)?,
+                Ok(count) => self.deliver(line, &chunk[..count], &receive)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
                 Err(error) => return Err(error),
             };
@@ -222,15 +248,31 @@ impl Client {
         Ok(())
     }
 
-    /// Hands `bytes` to the port as it has room. `false`: the sender has hung up, and the guest doesn't take them.
-    fn deliver(&self, mut bytes: &[u8], receive: &impl Fn(&[u8]) -> usize) -> io::Result<bool> {
-        while !bytes.is_empty() {
-            bytes = &bytes[receive(bytes).min(bytes.len())..];
-            if !bytes.is_empty() && !self.wait_for_room()? {
-                return Ok(false);
+    /// Hands `bytes` to the port as it has room, in turn with others. `false`: the sender has hung up, and the guest
+    /// doesn't take them.
+    fn deliver(
+        self: &Arc<Self>,
+        line: &SerialLine,
+        mut bytes: &[u8],
+        receive: &impl Fn(&[u8]) -> usize,
+    ) -> io::Result<bool> {
+        line.queue_up(self);
+        let mut goes_on = Ok(true);
+        while !bytes.is_empty() && matches!(goes_on, Ok(true)) {
+            if line.is_first(self) {
+                let taken = receive(bytes).min(bytes.len());
+                bytes = &bytes[taken..];
+                if taken > 0 && !bytes.is_empty() {
+                    line.leave_queue(self);
+                    line.queue_up(self);
+                }
+            }
+            if !bytes.is_empty() {
+                goes_on = self.wait_for_room();
             }
         }
-        Ok(true)
+        line.leave_queue(self);
+        goes_on
     }
 
     fn wait_for_room(&self) -> io::Result<bool> {

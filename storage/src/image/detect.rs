@@ -4,7 +4,7 @@
 //! writes what it likes into a raw image, a qcow2 header as well: the library remembers each image's format and asks
 //! only once.
 
-use std::fs::File;
+use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::host_file::HostFile;
 use super::{Format, ImageError};
@@ -91,6 +91,37 @@ pub(super) fn detect_host_file(host: &HostFile) -> Result<Format, ImageError> {
     Ok(Format::Raw)
 }
 
+/// What a file that should be overwritten may be too good for: an image, a disc, an archive. `None` when it bears no
+/// mark of such, as an empty file, a text, or a raw image without boot code.
+///
+/// # Errors
+/// The file can't be read.
+pub fn mark(file: &File) -> io::Result<Option<&'static str>> {
+    const DISC: u64 = 16 * 2048 + 1;
+    let read = |offset, len: usize| {
+        let mut bytes = vec![0; len];
+        let count = file.read_at(&mut bytes, offset)?;
+        bytes.truncate(count);
+        io::Result::Ok(bytes)
+    };
+    let head = read(0, HEAD)?;
+    if head.starts_with(&super::qcow2::MAGIC) {
+        return Ok(Some("a qcow2 disk image"));
+    }
+    let is_there = |place: usize, mark: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(mark));
+    if let Some((.., what, _)) = FOREIGN.iter().find(|(place, mark, ..)| is_there(*place, mark)) {
+        return Ok(Some(what));
+    }
+    if read(DISC, 5)? == b"CD001" {
+        return Ok(Some("a disc"));
+    }
+    let last_sector = file.metadata()?.len().saturating_sub(TAIL as u64);
+    if read(last_sector, TAIL)?.starts_with(b"conectix") {
+        return Ok(Some("a Virtual PC disk (VHD)"));
+    }
+    Ok(is_there(510, &[0x55, 0xaa]).then_some("a disk with a boot sector"))
+}
+
 fn looks_like_markup(head: &[u8]) -> bool {
     let head = head.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(head).trim_ascii_start();
     let begins = |mark: &[u8]| head.len() >= mark.len() && head[..mark.len()].eq_ignore_ascii_case(mark);
@@ -120,6 +151,26 @@ mod tests {
     fn a_qcow2_header_and_anything_unknown_are_images() {
         assert_eq!(detect_bytes(b"QFI\xfb\0\0\0\x03").unwrap(), Format::Qcow2);
         assert_eq!(detect_bytes(&[0; 512]).unwrap(), Format::Raw);
+    }
+
+    #[test]
+    fn what_bears_a_mark_is_known_and_texts_are_not() {
+        let marked = |bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            mark(&file).unwrap()
+        };
+        let mut disc = vec![0; 40_000];
+        disc[0x8001..0x8006].copy_from_slice(b"CD001");
+        let mut boot = vec![0; 512];
+        boot[510..].copy_from_slice(&[0x55, 0xaa]);
+        assert_eq!(marked(b"QFI\xfb"), Some("a qcow2 disk image"));
+        assert_eq!(marked(b"KDMV\x01\0\0\0"), Some("a VMware disk (VMDK)"));
+        assert_eq!(marked(&disc), Some("a disc"));
+        assert_eq!(marked(&boot), Some("a disk with a boot sector"));
+        for text in [&b""[..], b"Linux version 6.1", &[b'x'; 5000]] {
+            assert_eq!(marked(text), None);
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ use layer::Layer;
 use qcow2::Qcow2;
 use raw::Raw;
 
-pub use detect::detect;
+pub use detect::{detect, mark};
 pub use disc::check_disc;
 pub use error::ImageError;
 /// How a disk is stored.
@@ -199,6 +199,18 @@ pub fn create_raw(file: &File, size: u64) -> Result<(), ImageError> {
         return Err(ImageError::io(file.name())(io::ErrorKind::AlreadyExists.into()));
     }
     file.set_len(size).and_then(|()| file.sync()).map_err(ImageError::io(file.name()))
+}
+
+/// Keeps `file`, which is written to and is no image, from being used as one as long as it is open; and finds out whether
+/// somebody uses it. A file system that knows no locks allows everything.
+///
+/// # Errors
+/// `ResourceBusy` if somebody does; what the host says.
+pub fn lock_output(file: &File) -> io::Result<()> {
+    match lock::lock(file, true) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        locked => locked,
+    }
 }
 
 /// What is known about an image without opening it for use. Takes no lock: a running machine's image can be looked at.

@@ -121,6 +121,28 @@ fn input_of_several_arrives_whole_whoever_has_to_wait() {
 }
 
 #[test]
+fn nobody_waits_for_ever_behind_one_who_sends_much() {
+    let line = open_line(None);
+    let receiver = Arc::new(Mutex::new(Receiver::default()));
+    let mut nears: Vec<_> = (0..2)
+        .map(|_| {
+            let receiver = receiver.clone();
+            attach(&line, move |bytes| receiver.lock().receive(bytes)).0
+        })
+        .collect();
+    let (mut port, mut counts) = (Port(line.clone()), [0_usize; 2]);
+    nears[0].write_all(&[b'a'; 60_000]).unwrap();
+    nears[1].write_all(&[b'b'; 3000]).unwrap();
+    wait_until("the second is heard", || {
+        while let Some(byte) = receiver.lock().read(&mut port) {
+            counts[usize::from(byte == b'b')] += 1;
+        }
+        counts[1] == 3000
+    });
+    assert!(counts[0] < 30_000, "it had to wait: {counts:?}");
+}
+
+#[test]
 fn who_hangs_up_is_let_go_though_the_guest_is_silent() {
     let line = open_line(None);
     let (near, thread) = attach(&line, <[u8]>::len);
