@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     os::fd::AsFd,
-    path::Path,
 };
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +11,7 @@ use machine::{
     control::{Reply, Request},
 };
 
-use super::{absolute, connect};
+use super::{connect, target::Target};
 use crate::{arguments::Given, output};
 
 /// What ends a serial console: Ctrl+].
@@ -29,21 +28,10 @@ pub(super) fn screenshot(given: &Given<'_>) -> Result<()> {
             reply => bail!("an unexpected answer: {reply:?}"),
         };
     }
-    let path = absolute(given.required("file")?)?;
+    let target = Target::find(given.required("file")?)?;
     let Reply::Picture { bytes } = client.ask(Request::Screenshot)? else { bail!("an unexpected answer") };
     let png = client.bytes(bytes)?;
-    write_whole(&path, &png).with_context(|| format!("can't write {}", path.display()))
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().context("this is a folder")?.to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    Ok(written?)
+    target.write(&png)
 }
 
 pub(super) fn type_text(given: &Given<'_>) -> Result<()> {
