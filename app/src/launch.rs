@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use machine::{definition::Disk, timestamp::Timestamp};
+use machine::{definition::Disk, size::Size, timestamp::Timestamp};
 use storage::{
     image,
     library::{Library, Machine, RunRecord},
@@ -31,6 +31,15 @@ use crate::{
 pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::convert::Infallible> {
     let (machine, lock) = library.lock(name)?;
     let definition = machine.definition();
+    let here = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_of(&text));
+    if let Some(here) = here.filter(|here| *here < definition.memory) {
+        bail!(
+            "'{name}' has {} of memory, and this computer only {} MiB. Nothing was changed. \
+             Give it less: `tandem edit NAME --memory SIZE`",
+            definition.memory,
+            here.as_bytes() >> 20
+        );
+    }
     let mut files = Files::default();
     let (firmware, video_rom) = firmware::open()?;
     let mut handover = Handover {
@@ -87,10 +96,10 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
             handover.serial = Some(files.add(opened.file));
         }
         handover.lock = files.add(rustix::io::dup(&lock)?);
-        Err(handover::become_machine(&handover, &files))
+        Err(handover::become_machine(&handover, machine.name().as_str(), &files))
     });
-    let _ = std::fs::remove_file(&handover.socket_path);
-    let _ = std::fs::remove_file(&log_path);
+    let _ = fs::remove_file(&handover.socket_path);
+    let _ = fs::remove_file(&log_path);
     handover.remove_made();
     if !handover.after_crash {
         let _ = lock.end_run();
@@ -123,6 +132,12 @@ pub(crate) fn start(library: &Library, name: &str) -> Result<()> {
         "" => bail!("'{name}' ended while it was starting: `tandem logs` shows why"),
         said => bail!("{said}"),
     }
+}
+
+/// The memory of the host that /proc/meminfo tells of (proc_meminfo(5)).
+fn memory_of(text: &str) -> Option<Size> {
+    let rest = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    rest.trim().strip_suffix(" kB")?.parse().ok().map(Size::kib)
 }
 
 fn open_chain(machine: &Machine, disk: &Disk, files: &mut Files) -> Result<Vec<ImageFile>> {
@@ -165,4 +180,17 @@ pub(crate) fn open(path: &Path, write: bool) -> Result<File> {
         bail!("{shown} is neither a file nor a disk");
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_memory_is_understood() {
+        let text = "MemTotal:       24586188 kB\nMemFree:         1 kB\n";
+        assert_eq!(memory_of(text), Some(Size::kib(24_586_188)));
+        assert_eq!(memory_of("MemFree: 1 kB\n"), None);
+        assert!(memory_of(&fs::read_to_string("/proc/meminfo").unwrap()).is_some());
+    }
 }

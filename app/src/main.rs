@@ -20,6 +20,8 @@ use clap::error::ErrorKind;
 const STARTED: &str = "started\n";
 
 fn main() -> ExitCode {
+    // One that was executed as `/proc/self/exe` would be called `exe`.
+    let _ = rustix::thread::set_name(c"tandem");
     if std::env::args_os().nth(1).is_some_and(|word| word == process::handover::ARGUMENT) {
         return process::main();
     }

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Result;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 /// Writes a line to standard output. A reader that has gone away (`tandem list | head -1`) is no error.
 ///
@@ -58,14 +59,21 @@ fn is_said(text: &str, cause: &(dyn std::error::Error + 'static)) -> bool {
     text.contains(words) || text.contains(&cause.to_string())
 }
 
-/// Rows as columns of equal width, with two spaces between.
+/// The widest that a column gets, in cells of a terminal: one long name must not push all others out of sight.
+const WIDEST: usize = 40;
+
+/// Rows as columns of equal width, with two spaces between. What is wider than [`WIDEST`] stands out of its column.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0))
+        .map(|width| width.min(WIDEST))
         .collect();
     let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width()))));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -91,5 +99,11 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["NAME".into(), "STATE".into()], vec!["Müller".into(), "off".into()]];
         assert_eq!(table(&rows), "NAME    STATE\nMüller  off");
+        // What is written in two cells, and what in none.
+        let rows = [vec!["日本".into(), "off".into()], vec!["u\u{308}".into(), "off".into()]];
+        assert_eq!(table(&rows), "日本  off\nu\u{308}     off");
+        let long = "x".repeat(WIDEST + 10);
+        let rows = [vec![long.clone(), "off".into()], vec!["a".into(), "off".into()]];
+        assert_eq!(table(&rows), format!("{long}  off\na{}  off", " ".repeat(WIDEST - 1)));
     }
 }

@@ -12,6 +12,18 @@ pub(crate) fn sentence(error: &clap::Error) -> String {
         let hint = meant.map(|meant| format!("Did you mean '{meant}'? ")).unwrap_or_default();
         return format!("there is no command '{word}'. {hint}`tandem help` lists all");
     }
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && let Some(rest) = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'))
+    {
+        if rest.starts_with(|first: char| first.is_ascii_digit()) {
+            return format!("'{word}…' can't be given: sizes and numbers are never below zero");
+        }
+        return format!(
+            "there is no option '{word}'. A name or text that begins with '-' stands last, after `--`: \
+             `tandem COMMAND OPTIONS -- {word}…`"
+        );
+    }
     let rendered = error.render().to_string();
     let lines: Vec<&str> = rendered.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let what = lines.iter().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
@@ -47,6 +59,12 @@ mod tests {
         assert!(unknown.contains("'--cpu'") && unknown.contains("'--cpus'"), "{unknown}");
         let range = said(&["create", "x", "--cpus", "65"]);
         assert!(range.contains("65 is not in 1..=64"), "{range}");
+        for args in
+            [&["create", "x", "--memory", "-1"][..], &["create", "x", "--disk", "-5G"], &["stop", "x", "--wait", "-1"]]
+        {
+            assert!(said(args).contains("never below zero"), "{}", said(args));
+        }
+        assert!(said(&["create", "-dash"]).contains("after `--`"), "{}", said(&["create", "-dash"]));
         assert!([missing, unknown, range].iter().all(|text| !text.contains('\n')));
     }
 }

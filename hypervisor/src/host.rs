@@ -2,6 +2,7 @@
 //!
 //! Sources: `/dev/kvm`, `/proc/cpuinfo`, `/sys/module`, `/sys/class/dmi/id`, and a trial with a guest of our own.
 
+mod descriptors;
 mod trial;
 mod trial_guest;
 
@@ -16,6 +17,7 @@ use std::{
 
 use kvm_ioctls::Kvm;
 
+pub use self::descriptors::close_on_exec_from;
 use self::trial::Trial;
 use crate::{
     capability,

@@ -156,7 +156,10 @@ impl Action {
             [first @ .., last] => format!("{} or {last}", first.join(", ")),
             [] => String::new(),
         };
-        Some(format!("is {state}; '{}' needs a machine that is {states}", self.id))
+        let resume = Action::find("resume")
+            .filter(|resume| resume.is_allowed_in(state) && self.is_allowed_in(State::Running) && self.id != "pause");
+        let advice = resume.map(|_| ". Resume it first").unwrap_or_default();
+        Some(format!("is {state}; '{}' needs a machine that is {states}{advice}", self.id))
     }
 
     /// The argument of that name.
@@ -304,6 +307,11 @@ mod tests {
         assert_eq!(
             kill.refusal(State::Crashed).unwrap(),
             "is crashed; 'kill' needs a machine that is starting, running, paused or stopping"
+        );
+        assert_eq!(pause.refusal(State::Paused).unwrap(), "is paused; 'pause' needs a machine that is running");
+        assert_eq!(
+            Action::find("stop").unwrap().refusal(State::Paused).unwrap(),
+            "is paused; 'stop' needs a machine that is running. Resume it first"
         );
         assert_eq!(Action::find("doctor").unwrap().refusal(State::Off), None);
     }

@@ -25,7 +25,7 @@ pub struct Name(String);
 /// A text can't be a machine's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing, or nothing but blanks.
+    /// Nothing, or nothing that can be seen.
     #[error("a machine's name can't be empty")]
     Empty,
     /// Too long.
@@ -54,7 +54,7 @@ impl Name {
         if let Some((index, character)) = text.chars().enumerate().find(|(_, character)| is_control(*character)) {
             return Err(NameError::Control { character, position: index + 1 });
         }
-        if text.trim().is_empty() {
+        if text.chars().all(is_invisible) {
             return Err(NameError::Empty);
         }
         let length = text.chars().count();
@@ -181,6 +181,17 @@ pub(crate) fn is_control(character: char) -> bool {
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a character leaves no mark on a line: blanks, and what Unicode lists as ignorable by default
+/// (`Default_Ignorable_Code_Point`), as joiners and variation selectors.
+fn is_invisible(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 fn escape(character: char) -> String {
     let mut buffer = [0; 4];
     character.encode_utf8(&mut buffer).bytes().map(|byte| format!("%{byte:02X}")).collect()
@@ -267,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_name_of_nothing_or_of_controls_is_refused() {
-        for name in ["", " ", "\u{a0}\u{3000}"] {
+        for name in ["", " ", "\u{a0}\u{3000}", "\u{200b}", " \u{2060}\u{feff}\u{200d}"] {
             assert_eq!(Name::new(name), Err(NameError::Empty), "{name:?}");
         }
         for (name, position) in [("a\nb", 2), ("\0", 1), ("ab\u{1b}[0m", 3), ("x\u{202e}y", 2), ("\u{2028}", 1)] {

@@ -61,10 +61,10 @@ impl Size {
 /// Exact, in the largest unit that needs no fraction: `2 GiB`, `1536 MiB`, `513 bytes`.
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = UNITS
-            .iter()
-            .find(|(_, shift)| self.0 != 0 && self.0.trailing_zeros() >= *shift)
-            .map_or_else(|| format!("{} bytes", self.0), |(unit, shift)| format!("{} {unit}", self.0 >> shift));
+        let text = UNITS.iter().find(|(_, shift)| self.0 != 0 && self.0.trailing_zeros() >= *shift).map_or_else(
+            || format!("{} {}", self.0, if self.0 == 1 { "byte" } else { "bytes" }),
+            |(unit, shift)| format!("{} {unit}", self.0 >> shift),
+        );
         formatter.pad(&text)
     }
 }

@@ -374,7 +374,6 @@ fn a_machine_may_have_any_name() -> Result<()> {
         "a\\b'c\"d $HOME `id`",
         &long,
         "CON.",
-        " x ",
     ];
     for name in names {
         // After `--` a name may begin with a dash.
@@ -383,6 +382,8 @@ fn a_machine_may_have_any_name() -> Result<()> {
         ensure!(Path::new(&folder).parent() == Some(&tandem.home().join("machines")), "{name}: {folder}");
     }
     assert_eq!(tandem.json(&["list"])?.as_array().context("a list")?.len(), names.len());
+    // Blanks around it were not meant.
+    assert!(tandem.refused(&["create", " Mint "])?.contains("already a machine called 'Mint'"));
     for name in ["a/b", "-x", &long] {
         let machine = tandem.adopt(name);
         tandem.ok(&["start", "--", name])?;
@@ -516,6 +517,30 @@ fn a_machine_whose_socket_is_gone_is_said_to_be_and_can_be_stopped_and_killed() 
     }
     deaf.ok("kill", &[])?;
     assert_eq!((end_of(&mut run)?.code(), deaf.state()?.as_str()), (Some(3), "off"));
+    Ok(())
+}
+
+#[test]
+fn a_machines_process_keeps_nothing_of_its_caller() -> Result<()> {
+    let tandem = Tandem::new()?;
+    let machine = booting(&tandem, "own", BootSector::Halt)?;
+    let caller = tandem.scratch("caller");
+    fs::create_dir(&caller)?;
+    let start = tandem.command(["start", "own"]);
+    let mut shell = Command::new("sh");
+    // A descriptor that the shell hands on.
+    shell.args(["-c", "exec 7>left-open; \"$0\" start own"]).arg(start.get_program()).current_dir(&caller);
+    shell.envs(start.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = Said::by(&mut shell)?;
+    ensure!(said.status.success(), "{}", said.err);
+    let process = format!("/proc/{}", machine.pid()?.as_raw_nonzero());
+    assert_eq!(fs::read_link(format!("{process}/cwd"))?, Path::new("/"));
+    for file in fs::read_dir(format!("{process}/fd"))? {
+        let open = fs::read_link(file?.path()).unwrap_or_default();
+        ensure!(!open.starts_with(&caller), "{}", open.display());
+    }
+    assert_eq!(fs::read_to_string(format!("{process}/cmdline"))?, "tandem\0machine-process\0own\0");
+    assert_eq!(fs::read_to_string(format!("{process}/comm"))?, "tandem\n");
     Ok(())
 }
 

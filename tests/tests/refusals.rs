@@ -214,7 +214,46 @@ fn what_an_editor_leaves_is_used_only_if_it_makes_sense_and_is_never_lost() -> R
     let draft = fs::read_dir(&drafts)?.next().context("what was written is kept")??.path();
     assert!(refusal.contains(text(&draft)?) && fs::read_to_string(&draft)?.contains("cqus = 4"), "{refusal}");
     assert!(machine.ok("show", &[])?.contains("cpus = 3"));
+    let mode = fs::metadata(&draft)?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "other accounts may read the draft");
+    fs::remove_file(&draft)?;
+    // While it runs nothing can be changed: that is said before anybody writes anything.
+    machine.start()?;
+    let refusal = edit("touch opened")?.refusal()?;
+    assert!(refusal.contains("is running"), "{refusal}");
+    assert_eq!(fs::read_dir(&drafts)?.count(), 0, "an editor was opened");
     Ok(())
+}
+
+#[test]
+fn a_size_that_is_also_a_file_is_asked_about_and_a_name_may_end_in_snapshot() -> Result<()> {
+    let tandem = Tandem::new()?;
+    let folder = tandem.scratch("folder");
+    fs::create_dir(&folder)?;
+    for file in ["1G", "odd,snapshot"] {
+        fs::write(folder.join(file), vec![7; 1 << 20])?;
+    }
+    let create =
+        |name: &str, disk: &str| Said::by(tandem.command(["create", name, "--disk", disk]).current_dir(&folder));
+    let refusal = create("new", "1G")?.refusal()?;
+    assert!(refusal.contains("./1G"), "{refusal}");
+    assert!(create("file", "./1G")?.status.success());
+    let refusal = create("new", "odd,snapshot")?.refusal()?;
+    assert!(refusal.contains("write odd,,snapshot"), "{refusal}");
+    assert!(create("odd", "odd,,snapshot")?.status.success());
+    let disk = &tandem.json(&["show", "odd"])?["definition"]["disks"][0];
+    assert!(disk["images"][0]["file"].as_str().is_some_and(|file| file.ends_with("/odd,snapshot")), "{disk}");
+    assert!(disk["throw-away-writes"] != true, "{disk}");
+    Ok(())
+}
+
+#[test]
+fn a_machine_with_more_memory_than_the_computer_is_refused() -> Result<()> {
+    let tandem = Tandem::new()?;
+    tandem.create("huge", &["--memory", "1T"])?;
+    let refusal = tandem.refused(&["start", "huge"])?;
+    assert!(refusal.contains("this computer only"), "{refusal}");
+    assert_nothing_left(&tandem, 1)
 }
 
 #[test]
@@ -369,6 +408,12 @@ fn a_mistyped_command_line_is_one_line_with_a_suggestion() -> Result<()> {
         (&["edit", "Mint", "--remove-disk", "disk9"], "no disk 'disk9'"),
         (&["edit", "Mint", "--boot", "hda"], "disk0"),
         (&["undelete", "Mint"], "trash"),
+        (&["create", "x", "--disk", "0"], "can't be made"),
+        (&["create", "x", "--memory", "1"], "1 byte"),
+        (&["create", "x", "--memory", "-1"], "never below zero"),
+        (&["create", "x", "--iso", ""], "can't be empty"),
+        (&["create", "-dash"], "after `--`"),
+        (&["create", "\u{200b}"], "empty"),
         (&["stop", "Mint"], "is off"),
         (&["logs", "Mint"], "has never run"),
         (&["create", "Mint"], "already"),

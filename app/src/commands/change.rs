@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use std::{
     fs::File,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -16,11 +18,15 @@ use machine::{
 };
 use storage::{
     image::{self, NewImage},
-    library::{Draft, Library, Owner},
+    library::{Draft, Library, Listed, Owner},
 };
 use uuid::Uuid;
 
-use super::{absolute, library, machine, usable};
+use super::{
+    absolute, library,
+    live::{PATIENCE, look},
+    machine, usable,
+};
 use crate::{
     arguments::Given,
     launch, output,
@@ -31,7 +37,7 @@ use crate::{
 const SNAPSHOT: &str = ",snapshot";
 
 pub(super) fn create(given: &Given<'_>) -> Result<()> {
-    let name = Name::new(given.required("name")?)?;
+    let name = new_name(given.required("name")?)?;
     let library = library()?;
     let draft = library.draft(&name)?;
     let mut definition = Definition::new(name, draft.uuid());
@@ -52,6 +58,11 @@ pub(super) fn create(given: &Given<'_>) -> Result<()> {
     commit(draft, definition)
 }
 
+/// A name from a command line: blanks around it were not meant.
+fn new_name(text: &str) -> Result<Name> {
+    Ok(Name::new(text.trim())?)
+}
+
 fn commit(draft: Draft, definition: Definition) -> Result<()> {
     let machine = draft.commit(definition)?;
     output::line(format_args!("'{}' is ready: `tandem start` runs it", machine.name()))
@@ -64,16 +75,19 @@ fn size(text: &str) -> Result<Size> {
 /// A disk from what a person wrote: the size of a new one, made in `folder`, or an image file.
 fn add_disk(definition: &Definition, text: &str, folder: &Path) -> Result<Disk> {
     let id = definition.free_id("disk");
-    let (text, throw_away_writes) = match text.strip_suffix(SNAPSHOT) {
-        Some(file) => (file, true),
-        None => (text, false),
-    };
+    let (text, throw_away_writes) = split_snapshot(text);
+    let text = text.as_str();
     let uuid = Uuid::new_v4();
     let image = match text.parse::<Size>() {
         Ok(_) if throw_away_writes => bail!("',snapshot' is for image files: a new disk has nothing to keep"),
+        Ok(_) if Path::new(text).exists() => {
+            bail!(
+                "'{text}' is a size, and a file is called so too. Write ./{text} for the file, or choose another size"
+            )
+        }
         Ok(size) => {
             let path = folder.join(format!("{id}-{}.qcow2", &uuid.simple().to_string()[..8]));
-            make_image(&path, size).with_context(|| format!("can't make a disk of {size}"))?;
+            make_image(&path, size)?;
             Image { uuid, file: FilePath::new(&path)?, format: ImageFormat::Qcow2, read_only: false }
         }
         // A number is no file's name, unless there is such a file.
@@ -85,18 +99,35 @@ fn add_disk(definition: &Definition, text: &str, folder: &Path) -> Result<Disk> 
 
 /// Makes an empty image; nothing is left if that fails.
 fn make_image(path: &Path, size: Size) -> Result<()> {
-    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    let file = File::options().read(true).write(true).create_new(true).open(path);
+    let file = file.with_context(|| format!("can't make a disk of {size}"))?;
     let made = image::create_qcow2(&file, &NewImage::new(size.as_bytes()));
     if made.is_err() {
         let _ = std::fs::remove_file(path);
     }
-    Ok(made?)
+    match made {
+        // It says what was to be made.
+        Err(error @ image::ImageError::BadSize { .. }) => Err(error.into()),
+        made => made.with_context(|| format!("can't make a disk of {size}")),
+    }
+}
+
+/// Parts `,snapshot` from a file's name. Two commas before it are one of a name that ends so.
+fn split_snapshot(text: &str) -> (String, bool) {
+    match text.strip_suffix(SNAPSHOT) {
+        Some(file) if file.ends_with(',') => (format!("{}{SNAPSHOT}", &file[..file.len() - 1]), false),
+        Some(file) => (file.to_owned(), true),
+        None => (text.to_owned(), false),
+    }
 }
 
 /// An image file that is there. It is looked at, so that what can't be used is said now and not at the start.
 fn existing_image(text: &str, uuid: Uuid, throw_away_writes: bool) -> Result<Image> {
-    let path = absolute(text)?;
-    if !path.exists() {
+    let path = if text.is_empty() { PathBuf::new() } else { absolute(text)? };
+    if text.is_empty() || !path.exists() {
+        if throw_away_writes && Path::new(&format!("{text}{SNAPSHOT}")).exists() {
+            bail!("there is no file '{text}'. If '{text}{SNAPSHOT}' is meant, write {text},{SNAPSHOT}");
+        }
         bail!("'{text}' is neither a size (such as 20G) nor a file that is there");
     }
     let file = launch::open(&path, !throw_away_writes)?;
@@ -240,12 +271,20 @@ impl Drop for Made {
 /// Opens the definition in the person's editor, and takes what they wrote if it can be used.
 fn edit_by_hand(library: &Library, name: &str) -> Result<()> {
     let listed = library.find_any(name)?;
+    // Now, and not when everything has been written. (One that is broken can't be running.)
+    if let Listed::Machine(machine) = &listed {
+        look(library, machine, PATIENCE)?.allows(machine, "edit")?;
+    }
     let text = listed.text().with_context(|| format!("'{name}' has no definition that can be edited"))?.to_owned();
     let editor =
         ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     let editor = editor.unwrap_or_else(|| "editor".into());
     let draft = std::env::temp_dir().join(format!("tandem-{}-{}.toml", std::process::id(), Uuid::new_v4().simple()));
-    std::fs::write(&draft, &text).with_context(|| format!("can't write {}", draft.display()))?;
+    // Nobody else's to read: the definition itself isn't.
+    let written = File::options().write(true).create_new(true).mode(0o600).open(&draft);
+    written
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("can't write {}", draft.display()))?;
     // As for other programs, the variable may hold options as well as the program.
     let status = Command::new("sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&draft).status();
     let status = status.with_context(|| format!("can't run the editor '{editor}'. Set EDITOR to one that is there"))?;
@@ -270,7 +309,7 @@ fn edit_by_hand(library: &Library, name: &str) -> Result<()> {
 
 pub(super) fn rename(given: &Given<'_>) -> Result<()> {
     let library = library()?;
-    let name = Name::new(given.required("new-name")?)?;
+    let name = new_name(given.required("new-name")?)?;
     library.rename(&machine(&library, given)?, name)?;
     Ok(())
 }
@@ -286,7 +325,7 @@ pub(super) fn delete(given: &Given<'_>) -> Result<()> {
 pub(super) fn undelete(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let trashed = library.find_in_trash(given.required("name")?)?;
-    let name = given.text("as").map(Name::new).transpose()?;
+    let name = given.text("as").map(new_name).transpose()?;
     let restored = library.restore(&trashed, name)?;
     let name = restored.name().to_owned();
     usable(restored)?;
@@ -296,4 +335,21 @@ pub(super) fn undelete(given: &Given<'_>) -> Result<()> {
 pub(super) fn empty_trash() -> Result<()> {
     let library = library()?;
     library.trash()?.iter().try_for_each(|trashed| Ok(library.purge(trashed)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_be_called_as_if_its_writes_were_thrown_away() {
+        for (text, file, throw_away) in [
+            ("a.img", "a.img", false),
+            ("a.img,snapshot", "a.img", true),
+            ("a.img,,snapshot", "a.img,snapshot", false),
+            (",snapshot", "", true),
+        ] {
+            assert_eq!(split_snapshot(text), (file.to_owned(), throw_away), "{text}");
+        }
+    }
 }

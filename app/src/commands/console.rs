@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +18,7 @@ use machine::{
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::{consts, iterator::Signals, low_level::emulate_default_handler};
 
-use super::{absolute, connect, library, live};
+use super::{connect, library, live, target::Target};
 use crate::{arguments::Given, output};
 
 /// What ends a serial console: Ctrl+].
@@ -36,21 +35,10 @@ pub(super) fn screenshot(given: &Given<'_>) -> Result<()> {
             reply => bail!("an unexpected answer: {reply:?}"),
         };
     }
-    let path = absolute(given.required("file")?)?;
+    let target = Target::find(given.required("file")?)?;
     let Reply::Picture { bytes } = client.ask(Request::Screenshot)? else { bail!("an unexpected answer") };
     let png = client.bytes(bytes)?;
-    write_whole(&path, &png).with_context(|| format!("can't write {}", path.display()))
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().context("this is a folder")?.to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    Ok(written?)
+    target.write(&png)
 }
 
 pub(super) fn type_text(given: &Given<'_>) -> Result<()> {

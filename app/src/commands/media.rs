@@ -7,7 +7,7 @@ use machine::{
     control::Request,
     definition::{Definition, FilePath},
 };
-use storage::library::{Library, Machine, Owner};
+use storage::library::{Library, LibraryError, Machine, Owner};
 
 use super::{
     change::disc_path,
@@ -26,7 +26,7 @@ pub(super) fn eject(given: &Given<'_>) -> Result<()> {
     live.allows(&machine, "eject")?;
     if !live.state().is_some_and(is_at_rest) {
         let mut client = live.into_client(&machine, "eject")?;
-        client.ask(Request::Eject { drive: drive.clone(), force: false })?;
+        client.ask(Request::Eject { drive: drive.clone(), force: given.flag("force") })?;
     }
     remember(&library, &machine, &drive, None)
 }
@@ -61,12 +61,51 @@ fn drive(machine: &Machine, given: &Given<'_>) -> Result<String> {
     }
 }
 
+/// How often a change is tried that others' changes come before.
+const TRIES: u32 = 100;
+
 /// Writes down what is in the drive, for the next start.
 fn remember(library: &Library, machine: &Machine, drive: &str, disc: Option<FilePath>) -> Result<()> {
-    library.update(machine, Owner::Whoever, |definition| {
-        if let Some(drive) = definition.cdroms.iter_mut().find(|candidate| candidate.id == drive) {
-            drive.file = disc;
+    let mut machine = machine.clone();
+    for _ in 0..TRIES {
+        let changed = library.update(&machine, Owner::Whoever, |definition| {
+            if let Some(drive) = definition.cdroms.iter_mut().find(|candidate| candidate.id == drive) {
+                drive.file.clone_from(&disc);
+            }
+        });
+        match changed {
+            // The drive has changed already: on top of what somebody else wrote.
+            Err(LibraryError::Changed { .. }) => machine = library.find(&machine.uuid().to_string())?,
+            changed => return Ok(changed.map(drop)?),
         }
-    })?;
-    Ok(())
+    }
+    bail!(
+        "the definition of '{}' is changed by others all the time: what is in the drive was not noted",
+        machine.name()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use machine::definition::CdDrive;
+
+    use super::*;
+
+    #[test]
+    fn a_disc_is_noted_on_top_of_what_somebody_else_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::open(dir.path(), std::time::SystemTime::now().into()).unwrap();
+        let name = machine::name::Name::new("Mint").unwrap();
+        let draft = library.draft(&name).unwrap();
+        let mut definition = Definition::new(name, draft.uuid());
+        definition.cdroms.push(CdDrive { id: "cd0".into(), file: None });
+        let read_before = draft.commit(definition).unwrap();
+        library.update(&read_before, Owner::Nobody, |definition| definition.cpus = 7).unwrap();
+        remember(&library, &read_before, "cd0", Some(FilePath::new(Path::new("/a.iso")).unwrap())).unwrap();
+        let now = library.find("Mint").unwrap();
+        let definition = now.definition();
+        assert_eq!((definition.cpus, definition.cdroms[0].file.as_ref().unwrap().as_str()), (7, "/a.iso"));
+    }
 }

@@ -8,6 +8,7 @@ mod live;
 mod media;
 mod power;
 mod report;
+mod target;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -77,6 +78,9 @@ fn connect(given: &Given<'_>, id: &str) -> Result<(Machine, Client)> {
 
 /// A path as the definition keeps it: it must mean the same from any folder.
 fn absolute(path: &str) -> Result<PathBuf> {
+    if path.is_empty() {
+        bail!("a file's name can't be empty");
+    }
     let path = std::path::absolute(path).with_context(|| format!("'{path}' is no path"))?;
     Ok(path)
 }

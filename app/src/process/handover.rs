@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use machine::definition::{Definition, ImageFormat};
+use machine::definition::ImageFormat;
 use serde::{Deserialize, Serialize};
 
 use crate::descriptors::{self, DESCRIPTORS_MAX};
@@ -99,13 +99,20 @@ impl Files {
 }
 
 /// Becomes the machine's process. Returns only if that failed.
-pub(crate) fn become_machine(handover: &Handover, files: &Files) -> anyhow::Error {
+pub(crate) fn become_machine(handover: &Handover, name: &str, files: &Files) -> anyhow::Error {
     match send(handover, files) {
         Ok(socket) => {
             if let Err(error) = rustix::stdio::dup2_stdin(&socket) {
                 return anyhow::Error::new(io::Error::from(error)).context("can't hand over the machine's files");
             }
-            let error = Command::new("/proc/self/exe").arg0("tandem").arg(ARGUMENT).exec();
+            // What the caller had open and where it stood is not the machine's: it would keep pipes from ending, and file
+            // systems from being unmounted.
+            let kept = hypervisor::host::close_on_exec_from(3).and_then(|()| std::env::set_current_dir("/"));
+            if let Err(error) = kept {
+                return anyhow::Error::new(error).context("can't let go of the caller's files");
+            }
+            // The name is for whoever looks at a list of processes.
+            let error = Command::new("/proc/self/exe").arg0("tandem").args([ARGUMENT, name]).exec();
             anyhow::Error::new(error).context("can't start the machine's process")
         }
         Err(error) => error,
@@ -150,11 +157,11 @@ impl Received {
     }
 }
 
-/// Receives the handover from standard input, and closes that.
+/// Receives the handover from standard input, and closes that. The definition in it was not looked at yet.
 ///
 /// # Errors
 /// Standard input is no such socket, or what came isn't a handover.
-pub(crate) fn receive() -> Result<(Handover, Definition, Received)> {
+pub(crate) fn receive() -> Result<(Handover, Received)> {
     let wrong = "this is for Tandem's own use: start a machine with `tandem run NAME`";
     let socket = rustix::stdio::stdin();
     let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
@@ -172,6 +179,5 @@ pub(crate) fn receive() -> Result<(Handover, Definition, Received)> {
     }
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     let handover: Handover = serde_json::from_slice(&bytes[8..]).context(wrong)?;
-    let definition = Definition::parse(&handover.definition)?;
-    Ok((handover, definition, Received(descriptors.into_iter().map(Some).collect())))
+    Ok((handover, Received(descriptors.into_iter().map(Some).collect())))
 }

@@ -1,6 +1,6 @@
 //! A machine in its process: what the control socket and, later, the window act on.
 
-use std::{collections::BTreeMap, fs::File, io, os::unix::net::UnixStream, sync::Arc, time::Duration};
+use std::{fs::File, io, os::unix::net::UnixStream, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use display::pump::Pump;
@@ -9,7 +9,6 @@ use machine::{
     control,
     driver::{Handle, Request},
 };
-use parking_lot::Mutex;
 use vmm_engine::pc::{Parts, Pc};
 
 use super::{
@@ -28,15 +27,13 @@ pub(super) struct Machine {
     desk: Arc<Desk>,
     pump: Pump,
     serial: Arc<SerialLine>,
-    /// What is in the drives, by the drive's id, to show to people.
-    discs: Mutex<BTreeMap<String, String>>,
 }
 
 impl Machine {
     pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>) -> io::Result<Self> {
         let pump = Pump::spawn(parts.screen())?;
         let desk = Desk::new(parts.input());
-        Ok(Machine { handle, parts, desk, pump, serial, discs: Mutex::default() })
+        Ok(Machine { handle, parts, desk, pump, serial })
     }
 
     pub(super) fn ask(&self, request: Request) -> Result<()> {
@@ -81,7 +78,6 @@ impl Machine {
     pub(super) fn eject(&self, drive: &str, force: bool) -> Result<()> {
         let id = drive.to_owned();
         self.handle.call(move |pc| pc.eject(&id, force))??;
-        self.discs.lock().remove(drive);
         Ok(())
     }
 
@@ -89,7 +85,6 @@ impl Machine {
         let disc = media::open_disc(file).with_context(|| format!("'{name}' can't be used as a disc"))?;
         let id = drive.to_owned();
         self.handle.call(move |pc| pc.insert(&id, disc, false))??;
-        self.discs.lock().insert(drive.to_owned(), name.to_owned());
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use ::machine::{
 use anyhow::{Context, Result};
 use hypervisor::loader::Kernel;
 use signal_hook::{consts, iterator::Signals};
-use storage::library::MachineLock;
+use storage::library::{MachineLock, RunRecord};
 use vmm_engine::ahci::DEFAULT_WORKERS;
 use vmm_engine::pc::{BoardOptions, DirectKernel, Options, Pc};
 
@@ -47,14 +47,24 @@ fn exit_code(end: &End) -> ExitCode {
 
 /// Runs the machine that was handed over, until it is off.
 pub(crate) fn main() -> ExitCode {
-    let (handover, definition, mut files) = match handover::receive() {
+    let (handover, mut files) = match handover::receive() {
         Ok(received) => received,
         Err(error) => return refuse(false, &error),
     };
     let detached = handover.detached;
-    let ownership = match Ownership::take(&handover, &definition, &mut files) {
-        Ok(ownership) => ownership,
-        Err(error) => return refuse(detached, &error),
+    let taken = Definition::parse(&handover.definition).map_err(anyhow::Error::from).and_then(|definition| {
+        let ownership = Ownership::take(&handover, &definition, &mut files)?;
+        Ok((ownership, definition))
+    });
+    let (ownership, definition) = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            let _ = std::fs::remove_file(&handover.socket_path);
+            if let Err(error) = RunRecord::withdraw_own(&handover.folder) {
+                output::error(&error.into());
+            }
+            return refuse(detached, &error);
+        }
     };
     let (code, well) = match Run::begin(&handover, &definition, &mut files) {
         Ok(run) => {

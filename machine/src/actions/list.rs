@@ -145,7 +145,7 @@ pub static ALL: &[Action] = &[
     Action {
         arguments: &[
             MACHINE,
-            positional("file", Kind::OutputFile, "FILE.png", "Where to write the picture").required().without(&["text"]),
+            positional("file", Kind::OutputFile, "FILE.png", "Where to write the picture; - for standard output").required().without(&["text"]),
             flag("text", "Print the characters of a text mode instead"),
         ],
         host_key: Some(Key::KeyE),
@@ -188,7 +188,11 @@ pub static ALL: &[Action] = &[
         ..machine("serial", "Serial console", "Talk to a machine's first serial port in this terminal", CONSOLE)
     },
     Action {
-        arguments: &[MACHINE, option("drive", Kind::Drive, "ID", "Which drive, if there are several")],
+        arguments: &[
+            MACHINE,
+            option("drive", Kind::Drive, "ID", "Which drive, if there are several"),
+            flag("force", "Take it even if the guest has locked the drive"),
+        ],
         ..machine("eject", "Eject disc", "Take the disc out of a machine's CD drive", SETTLED)
     },
     Action {
@@ -199,7 +203,7 @@ pub static ALL: &[Action] = &[
         ],
         ..machine("insert", "Insert disc…", "Put a disc into a machine's CD drive", SETTLED)
     },
-    Action { lists: true, ..machine("stats", "Statistics", "Show what a machine uses and how busy it is", CONSOLE) },
+    Action { lists: true, ..machine("stats", "Statistics", "Show what a machine uses and how busy it is: numbers of times, where the name says no unit", CONSOLE) },
     Action {
         arguments: &[
             MACHINE,

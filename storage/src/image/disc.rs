@@ -22,10 +22,10 @@ pub fn check_disc(file: &File) -> Result<(), ImageError> {
     let host = duplicate(file)?;
     let name = host.name().to_owned();
     let what = match detect(file)? {
-        Format::Qcow2 => Some("a qcow2 disk image"),
+        Format::Qcow2 => Some("a qcow2 disk image, not a disc"),
         Format::Raw => None,
     };
-    let other = |what| ImageError::WrongKind { name: name.clone(), what, advice: "Choose an ISO file." };
+    let other = |what| ImageError::NotDisc { name: name.clone(), what };
     if let Some(what) = what {
         return Err(other(what));
     }
@@ -103,5 +103,7 @@ mod tests {
         {
             assert!(check_disc(&other).is_err());
         }
+        let short = check_disc(&file(&[(0, b"hello")], 5)).unwrap_err().to_string();
+        assert!(short.ends_with("is too short for a disc. Choose an ISO file."), "{short}");
     }
 }

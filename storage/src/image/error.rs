@@ -36,6 +36,14 @@ pub enum ImageError {
         /// What to do.
         advice: &'static str,
     },
+    /// It can't be a disc.
+    #[error("{name} is {what}. Choose an ISO file.")]
+    NotDisc {
+        /// The file.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// A disc image that ends too early.
     #[error("{name} is cut off: it has {len} of {expected} bytes. Download or copy it again.")]
     Truncated {

@@ -41,8 +41,12 @@ pub(super) fn make_dir(path: &Path) -> Result<(), LibraryError> {
 
 /// Makes a directory and those above it, where they aren't there.
 pub(super) fn make_dirs(path: &Path) -> Result<(), LibraryError> {
-    if path.is_dir() {
-        return Ok(());
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(LibraryError::host("look into the folder of", path, error));
+        }
+        _ => {}
     }
     step("mkdir -p", path)
         .and_then(|()| DirBuilder::new().recursive(true).mode(0o700).create(path))

@@ -154,6 +154,18 @@ impl RunRecord {
         RunRecord { pid: std::process::id(), started: started.unix(), socket, log }
     }
 
+    /// Removes the record of a run of this process, that came to nothing, from a machine's folder. Any other stays.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn withdraw_own(folder: &Path) -> Result<(), LibraryError> {
+        let path = folder.join(RUN);
+        match RunRecord::read(folder) {
+            Some(record) if record.pid == std::process::id() => fs::remove_file(&path).doing("delete", &path),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the socket of a process that is dead. A file that isn't one stays, whatever the record says.
     fn remove_socket(&self) {
         use std::os::unix::fs::FileTypeExt as _;

@@ -128,10 +128,23 @@ impl Pc {
         self.parts.clone()
     }
 
-    /// What the host refused and what was tolerated, a sentence each.
+    /// What the host refused and what was tolerated, and what the guest has done that a person should know of, a sentence
+    /// each.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        self.partition.notes().iter().map(ToString::to_string).collect()
+        let mut notes: Vec<String> = self.partition.notes().iter().map(ToString::to_string).collect();
+        let open = self
+            .board
+            .drive_ports
+            .iter()
+            .filter(|(_, port)| self.board.drives.tray(**port).is_ok_and(|tray| tray.open && tray.has_disc));
+        let open = open.map(|(id, _)| {
+            format!(
+                "The guest has ejected the disc in '{id}'. It lies in the open tray until it is taken out or put back."
+            )
+        });
+        notes.extend(open);
+        notes
     }
 
     /// Puts a disc into the drive of that id, instead of the one that is in it.

@@ -95,8 +95,15 @@ impl Header {
         if !bytes.starts_with(&MAGIC) {
             return Err(ImageError::NotQcow2 { name: name.to_owned() });
         }
+        let cut = || damaged("the file ends within its header".to_owned());
+        if bytes.len() < LEN_V2 {
+            return Err(cut());
+        }
         let fields = Fields(bytes);
         let version = fields.u32(4);
+        if version == 3 && bytes.len() < LEN_V3 {
+            return Err(cut());
+        }
         let header_len = match version {
             2 => LEN_V2,
             3 => fields.u32(100) as usize,
@@ -112,7 +119,7 @@ impl Header {
             return Err(damaged(format!("its header can't be {header_len} bytes long")));
         }
         if bytes.len() < header_len {
-            return Err(damaged("the file ends within its header".to_owned()));
+            return Err(cut());
         }
 
         let v3 = version == 3;
@@ -317,5 +324,22 @@ impl NewHeader<'_> {
         bytes.extend_from_slice(&extensions);
         bytes.extend_from_slice(name);
         Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_ends_within_its_header_is_said_to() {
+        let mut bytes = [0; 100];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[20..24].copy_from_slice(&16_u32.to_be_bytes());
+        for (version, len) in [(3, 100), (3, 60), (3, 24), (2, 71), (2, 6)] {
+            bytes[4..8].copy_from_slice(&u32::to_be_bytes(version));
+            let error = Header::parse(&bytes[..len], len as u64, "a.qcow2").unwrap_err().to_string();
+            assert!(error.contains("the file ends within its header"), "{version} {len}: {error}");
+        }
     }
 }

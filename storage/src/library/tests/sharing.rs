@@ -176,6 +176,15 @@ fn a_run_that_ends_is_off_and_one_that_dies_is_a_crash() {
     assert_eq!(library.presence(&machine).unwrap(), Presence::Crashed(record()));
     library.end_run_of(&machine, &record()).unwrap();
     assert_eq!(library.presence(&machine).unwrap(), Presence::Off);
+    // A process that failed to take over takes its own record back, and no other.
+    let (_, lock) = library.lock("Mint").unwrap();
+    lock.begin_run(&RunRecord { pid: u32::MAX, ..record() }).unwrap();
+    RunRecord::withdraw_own(machine.folder()).unwrap();
+    assert!(machine.folder().join("run.json").exists());
+    lock.begin_run(&record()).unwrap();
+    RunRecord::withdraw_own(machine.folder()).unwrap();
+    assert!(!machine.folder().join("run.json").exists());
+    drop(lock);
     // What a person or a full disk made of it is no record.
     std::fs::write(machine.folder().join("run.json"), "{").unwrap();
     assert_eq!(library.presence(&machine).unwrap(), Presence::Off);
