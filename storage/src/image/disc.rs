@@ -21,9 +21,12 @@ const RUN_OUT: u64 = 150 * SECTOR;
 pub fn check_disc(file: &File) -> Result<(), ImageError> {
     let host = duplicate(file)?;
     let name = host.name().to_owned();
-    let what = match detect(file)? {
-        Format::Qcow2 => Some("a qcow2 disk image, not a disc"),
-        Format::Raw => None,
+    let what = match detect(file) {
+        Ok(Format::Qcow2) => Some("a qcow2 disk image, not a disc"),
+        Ok(Format::Raw) => None,
+        // The advice there is about disks.
+        Err(ImageError::WrongKind { what, .. }) => Some(what),
+        Err(error) => return Err(error),
     };
     let other = |what| ImageError::NotDisc { name: name.clone(), what };
     if let Some(what) = what {
@@ -103,7 +106,9 @@ mod tests {
         {
             assert!(check_disc(&other).is_err());
         }
-        let short = check_disc(&file(&[(0, b"hello")], 5)).unwrap_err().to_string();
+        let short = check_disc(&file(&[(0, b"hello")], 700)).unwrap_err().to_string();
+        let tiny = check_disc(&file(&[(0, b"hello")], 5)).unwrap_err().to_string();
+        assert!(tiny.ends_with("is shorter than one sector. Choose an ISO file."), "{tiny}");
         assert!(short.ends_with("is too short for a disc. Choose an ISO file."), "{short}");
     }
 }
