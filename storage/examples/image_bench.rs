@@ -83,7 +83,7 @@ impl Case {
         let flags = if self.direct { libc::O_DIRECT } else { 0 };
         let file = File::options().read(true).write(true).custom_flags(flags).open(path).unwrap();
         let format = if self.format == "raw" { Format::Raw } else { Format::Qcow2 };
-        let image = open_chain(vec![ImageSource { file, format, read_only: false, reclaim: false }]).unwrap();
+        let image = open_chain(vec![ImageSource { file, format, read_only: false, after_crash: false }]).unwrap();
         let next = AtomicU64::new(0);
         let start = Instant::now();
         thread::scope(|scope| {

@@ -21,4 +21,4 @@ pub use console::Console;
 pub use guests::{Guest, SECOND_DISK};
 pub use picture::Picture;
 pub use tandem::{Machine, Said, Tandem};
-pub use wait::{Patience, wait_until};
+pub use wait::{Patience, wait_closely, wait_until};

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 /// How often a condition is looked at: a look starts a program, so not too often.
 const POLL: Duration = Duration::from_millis(200);
+const CLOSE_POLL: Duration = Duration::from_millis(5);
 
 /// How long something may take. Guests in the lab are many times slower than on real hardware, so these are generous: a
 /// test that waits in vain fails late, a test that succeeds is not slowed down.
@@ -25,7 +26,19 @@ impl Patience {
 ///
 /// # Errors
 /// The limit passed, or a look failed.
-pub fn wait_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn wait_until<T>(what: &str, limit: Duration, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait(what, limit, POLL, look)
+}
+
+/// The same, for a condition that costs nothing to look at and must be seen soon.
+///
+/// # Errors
+/// As [`wait_until`].
+pub fn wait_closely<T>(what: &str, limit: Duration, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait(what, limit, CLOSE_POLL, look)
+}
+
+fn wait<T>(what: &str, limit: Duration, poll: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(value) = look()? {
@@ -34,7 +47,7 @@ pub fn wait_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Resu
         if Instant::now() >= deadline {
             bail!("waited {} s in vain for {what}", limit.as_secs());
         }
-        thread::sleep(POLL);
+        thread::sleep(poll);
     }
 }
 

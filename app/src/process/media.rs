@@ -39,7 +39,7 @@ fn open_disk(disk: &DiskDefinition, handover: &Handover, files: &mut Received) -
             ImageFormat::Qcow2 => Format::Qcow2,
         };
         let file = files.take(image.file)?;
-        sources.push(ImageSource { file, format, read_only: image.read_only, reclaim: handover.after_crash });
+        sources.push(ImageSource { file, format, read_only: image.read_only, after_crash: handover.after_crash });
     }
     match files.take_if(handover.scratch.get(&disk.id).copied())? {
         Some(scratch) => Ok(Arc::new(image::open_throw_away(sources, scratch)?)),
@@ -53,6 +53,6 @@ fn open_disk(disk: &DiskDefinition, handover: &Handover, files: &mut Received) -
 /// The file can't be read, or is no disc.
 pub(super) fn open_disc(file: File) -> Result<Arc<dyn Disk>> {
     image::check_disc(&file)?;
-    let source = ImageSource { file, format: Format::Raw, read_only: true, reclaim: false };
+    let source = ImageSource { file, format: Format::Raw, read_only: true, after_crash: false };
     Ok(Arc::new(image::open_chain(vec![source])?))
 }

@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::iovec::lock_range;
 
@@ -24,7 +25,7 @@ const QEMU_NO_RESIZE: i64 = 203;
 ///
 /// # Errors
 /// `ResourceBusy` if another user is in the way; `Unsupported` if the file system knows no locks.
-pub(super) fn lock(file: &File, exclusive: bool) -> io::Result<()> {
+fn lock(file: &File, exclusive: bool) -> io::Result<()> {
     let result = if exclusive {
         lock_range(file, 0..i64::MAX, true)
     } else {
@@ -38,6 +39,23 @@ pub(super) fn lock(file: &File, exclusive: bool) -> io::Result<()> {
         Some(libc::EINVAL | libc::ENOLCK | libc::EOPNOTSUPP) => io::ErrorKind::Unsupported.into(),
         _ => error,
     })
+}
+
+/// The same, waiting for others to go.
+///
+/// # Errors
+/// As [`lock`].
+pub(super) fn lock_within(file: &File, exclusive: bool, patience: Duration) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match lock(file, exclusive) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && start.elapsed() < patience => {
+                // There is no such lock with a time limit
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]

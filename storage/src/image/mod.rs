@@ -20,6 +20,7 @@ mod temporary;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use vm_memory::VolatileSlice;
@@ -38,6 +39,9 @@ pub use error::ImageError;
 pub use machine::definition::ImageFormat as Format;
 pub use qcow2::{BackingName, NewImage};
 
+/// How long a process that was killed may take to let go of its files. Its memory goes first, and that can be much.
+const LAST_BREATH: Duration = Duration::from_secs(10);
+
 /// Longest chain: more would only be slow.
 const MAX_LAYERS: usize = 200;
 
@@ -50,9 +54,10 @@ pub struct ImageSource {
     pub format: Format,
     /// Never write to it. All images but the last are read-only anyway.
     pub read_only: bool,
-    /// Its last writer may have crashed: a qcow2 image that will be written is searched for clusters that count as used
-    /// and aren't, and they are freed. That reads all of its tables. Read-only images stay as they are.
-    pub reclaim: bool,
+    /// Whoever used it last has crashed. A process that is on its way out may have it locked for a moment, which is
+    /// waited for. A qcow2 image that will be written is searched for clusters that count as used and aren't, and they
+    /// are freed; that reads all of its tables.
+    pub after_crash: bool,
 }
 
 /// What [`info`] finds out.
@@ -139,7 +144,7 @@ fn open_layers(sources: Vec<ImageSource>, writable: bool) -> Result<Layer, Image
             return Err(ImageError::Loop { name: file.name().to_owned() });
         }
         identities.push(file.identity());
-        prepare(&file, writable)?;
+        prepare(&file, writable, source.after_crash)?;
         below = Some(match (source.format, below) {
             (Format::Raw, None) => Layer::Raw(Raw::open(file)?),
             (Format::Raw, Some(below)) => {
@@ -149,7 +154,7 @@ fn open_layers(sources: Vec<ImageSource>, writable: bool) -> Result<Layer, Image
             }
             (Format::Qcow2, below) => {
                 let image = Qcow2::open(file, writable, below)?;
-                if writable && source.reclaim {
+                if writable && source.after_crash {
                     image.reclaim();
                 }
                 Layer::Qcow2(Box::new(image))
@@ -160,13 +165,14 @@ fn open_layers(sources: Vec<ImageSource>, writable: bool) -> Result<Layer, Image
 }
 
 /// Checks that a file is open for what will be done to it, and locks it.
-fn prepare(file: &HostFile, writable: bool) -> Result<(), ImageError> {
+fn prepare(file: &HostFile, writable: bool, after_crash: bool) -> Result<(), ImageError> {
     let name = file.name();
     let flags = rustix::fs::fcntl_getfl(file.file()).map_err(|error| ImageError::io(name)(error.into()))?;
     if writable && !flags.contains(OFlags::RDWR) {
         return Err(ImageError::io(name)(io::ErrorKind::PermissionDenied.into()));
     }
-    match lock::lock(file.file(), writable) {
+    let patience = if after_crash { LAST_BREATH } else { Duration::ZERO };
+    match lock::lock_within(file.file(), writable, patience) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(ImageError::InUse { name: name.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {

@@ -305,14 +305,14 @@ proptest! {
     fn a_damaged_image_is_used_without_panic(
         damages in prop::collection::vec(damage(), 1..6),
         operations in prop::collection::vec((0_u8..4, 0..SIZE / 512, 1_u64..600), 1..30),
-        reclaim: bool
+        after_crash: bool
     ) {
         let folder = Folder::new();
         let path = image(&folder);
         for damage in &damages {
             patch(&path, damage.table + damage.offset, &damage.bytes);
         }
-        if let Ok(image) = open_chain(vec![ImageSource { reclaim, ..source(&path, Format::Qcow2) }]) {
+        if let Ok(image) = open_chain(vec![ImageSource { after_crash, ..source(&path, Format::Qcow2) }]) {
             for (operation, sector, sectors) in operations {
                 let (offset, len) = (sector * 512, sectors * 512);
                 let _ = match operation {

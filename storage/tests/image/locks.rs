@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Barrier;
 
 use storage::image::{Format, ImageError, ImageSource, NewImage, open_chain};
 
@@ -21,6 +22,28 @@ fn an_image_that_is_written_by_one_is_refused_to_others() {
     assert!(matches!(reader, Err(ImageError::InUse { .. })));
     drop(first);
     open_qcow2(&path);
+}
+
+#[test]
+fn after_a_crash_it_is_waited_for_a_process_on_its_way_out() {
+    let folder = Folder::new();
+    let path = folder.qcow2("disk", &NewImage::new(SIZE));
+    let dying = open_qcow2(&path);
+    let both = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| {
+            both.wait();
+            open_chain(vec![ImageSource { after_crash: true, ..source(&path, Format::Qcow2) }])
+        });
+        both.wait();
+        // For a while, in which somebody who doesn't wait would be refused
+        for _ in 0..100 {
+            let refused = open_chain(vec![source(&path, Format::Qcow2)]);
+            assert!(matches!(refused, Err(ImageError::InUse { .. })));
+        }
+        drop(dying);
+        next.join().unwrap().unwrap();
+    });
 }
 
 #[test]
@@ -61,8 +84,8 @@ fn a_file_that_is_open_for_reading_only_is_not_taken_for_writing() {
     let folder = Folder::new();
     let path = folder.qcow2("disk", &NewImage::new(SIZE));
     let file = File::open(&path).unwrap();
-    let refused =
-        open_chain(vec![ImageSource { file, format: Format::Qcow2, read_only: false, reclaim: false }]).unwrap_err();
+    let refused = open_chain(vec![ImageSource { file, format: Format::Qcow2, read_only: false, after_crash: false }])
+        .unwrap_err();
     assert!(
         matches!(&refused, ImageError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied),
         "{refused}"

@@ -122,7 +122,7 @@ fn open(paths: &[(PathBuf, Format)], direct: bool) -> Image {
         file: file(path),
         format: *format,
         read_only: false,
-        reclaim: false,
+        after_crash: false,
     });
     open_chain(sources.collect()).unwrap()
 }

@@ -127,7 +127,7 @@ fn a_read_only_image_stays_as_it_is() {
     let folder = Folder::new();
     let (path, model) = leaking(&folder);
     let before = std::fs::read(&path).unwrap();
-    let only_read = ImageSource { read_only: true, reclaim: true, ..source(&path, Format::Qcow2) };
+    let only_read = ImageSource { read_only: true, after_crash: true, ..source(&path, Format::Qcow2) };
     let image = open_chain(vec![only_read]).unwrap();
     assert!(content(&image) == model);
     drop(image);

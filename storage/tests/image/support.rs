@@ -44,7 +44,7 @@ pub(crate) fn read_write(path: &Path) -> File {
 }
 
 pub(crate) fn source(path: &Path, format: Format) -> ImageSource {
-    ImageSource { file: read_write(path), format, read_only: false, reclaim: false }
+    ImageSource { file: read_write(path), format, read_only: false, after_crash: false }
 }
 
 pub(crate) fn open_qcow2(path: &Path) -> Image {
@@ -58,7 +58,7 @@ pub(crate) fn open_all(paths: &[PathBuf]) -> Image {
 
 /// The same, after whoever had them open has crashed.
 pub(crate) fn open_after_crash(paths: &[PathBuf]) -> Image {
-    let sources = paths.iter().map(|path| ImageSource { reclaim: true, ..source(path, Format::Qcow2) });
+    let sources = paths.iter().map(|path| ImageSource { after_crash: true, ..source(path, Format::Qcow2) });
     open_chain(sources.collect()).unwrap()
 }
 

@@ -77,10 +77,10 @@ fn damage(file: &File, damage: &Damage, cluster_bits: u32) {
     file.write_all_at(&bytes, offset).expect("damage");
 }
 
-fn open(files: &[File], reclaim: bool) -> Option<storage::image::Image> {
+fn open(files: &[File], after_crash: bool) -> Option<storage::image::Image> {
     let sources = files.iter().map(|file| {
         let file = file.try_clone().expect("a descriptor");
-        ImageSource { file, format: Format::Qcow2, read_only: false, reclaim }
+        ImageSource { file, format: Format::Qcow2, read_only: false, after_crash }
     });
     open_chain(sources.collect()).ok()
 }
