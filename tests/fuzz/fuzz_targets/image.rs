@@ -39,7 +39,12 @@ enum Value {
     Short(u32),
     Long(u64),
     /// An entry of a table: a cluster and the flags of either level.
-    Entry { cluster: u8, copied: bool, compressed: bool, zero: bool },
+    Entry {
+        cluster: u8,
+        copied: bool,
+        compressed: bool,
+        zero: bool,
+    },
     /// The file ends here.
     Cut,
 }

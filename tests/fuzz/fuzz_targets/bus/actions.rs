@@ -88,34 +88,101 @@ pub enum Place {
 
 #[derive(Debug, Clone)]
 pub enum Action {
-    PortRead { place: Place, width: usize },
-    PortWrite { place: Place, width: usize, value: u64 },
-    Read { place: Place, width: usize },
-    Write { place: Place, width: usize, value: u64 },
-    ConfigRead { slot: u8, offset: u16, width: usize, ecam: bool },
-    ConfigWrite { slot: u8, offset: u16, width: usize, value: u64, ecam: bool },
+    PortRead {
+        place: Place,
+        width: usize,
+    },
+    PortWrite {
+        place: Place,
+        width: usize,
+        value: u64,
+    },
+    Read {
+        place: Place,
+        width: usize,
+    },
+    Write {
+        place: Place,
+        width: usize,
+        value: u64,
+    },
+    ConfigRead {
+        slot: u8,
+        offset: u16,
+        width: usize,
+        ecam: bool,
+    },
+    ConfigWrite {
+        slot: u8,
+        offset: u16,
+        width: usize,
+        value: u64,
+        ecam: bool,
+    },
     /// A register behind an index and a data port.
-    Indexed { index_port: u16, index: u8, value: u8 },
-    Dispi { index: u16, value: u16 },
-    Memory { address: u64, bytes: Vec<u8> },
+    Indexed {
+        index_port: u16,
+        index: u8,
+        value: u8,
+    },
+    Dispi {
+        index: u16,
+        value: u16,
+    },
+    Memory {
+        address: u64,
+        bytes: Vec<u8>,
+    },
     Ata(Ata),
     Packet(Packet),
-    FirmwareDma { control: u32, len: u32, address: u64 },
-    Controller { command: u8, data: Option<u8> },
+    FirmwareDma {
+        control: u32,
+        len: u32,
+        address: u64,
+    },
+    Controller {
+        command: u8,
+        data: Option<u8>,
+    },
+    /// A command to the keyboard or the mouse, and its parameter.
+    Ps2 {
+        mouse: bool,
+        command: u8,
+        parameter: Option<u8>,
+    },
     Console(ConsoleInput),
     Serial(Vec<u8>),
     SerialRoom(u8),
-    SerialCable { connected: bool, sends_break: bool },
+    SerialCable {
+        connected: bool,
+        sends_break: bool,
+    },
     Tone(Option<u32>),
     Advance(Duration),
-    Draw { all: bool },
+    Draw {
+        all: bool,
+    },
     PowerButton,
     Reset,
     Pause,
-    Disc { drive: u8, kind: Option<u8>, force: bool },
-    DiskFails { disk: u8, operation: Operation, successes: u64, no_room: bool },
+    Disc {
+        drive: u8,
+        kind: Option<u8>,
+        force: bool,
+    },
+    DiskFails {
+        disk: u8,
+        operation: Operation,
+        successes: u64,
+        no_room: bool,
+    },
     Copy,
-    Damage { device: u8, at: u16, value: u8, removes: bool },
+    Damage {
+        device: u8,
+        at: u16,
+        value: u8,
+        removes: bool,
+    },
 }
 
 /// Ports where something is, fixed or where firmware puts it.
@@ -143,9 +210,8 @@ const ADDRESSES: [u64; 10] = [
 ];
 /// Functions that exist, and one that doesn't.
 const SLOTS: [u8; 5] = [0, 1 << 3, 31 << 3, 31 << 3 | 2, 2 << 3];
-const CONFIG_REGISTERS: [u16; 18] = [
-    0x04, 0x06, 0x10, 0x18, 0x20, 0x24, 0x30, 0x3c, 0x40, 0x44, 0x48, 0x60, 0x64, 0x68, 0x80, 0x90, 0xf0, 0x4c,
-];
+const CONFIG_REGISTERS: [u16; 18] =
+    [0x04, 0x06, 0x10, 0x18, 0x20, 0x24, 0x30, 0x3c, 0x40, 0x44, 0x48, 0x60, 0x64, 0x68, 0x80, 0x90, 0xf0, 0x4c];
 const INDEX_PORTS: [u16; 7] = [0x3c4, 0x3ce, 0x3d4, 0x3c0, 0x70, 0x72, 0x3b4];
 
 fn port_place(input: &mut Input<'_>) -> Place {
@@ -174,7 +240,7 @@ fn place(input: &mut Input<'_>) -> Place {
 impl Action {
     /// The next action.
     pub fn decode(input: &mut Input<'_>) -> Action {
-        match input.byte() % 36 {
+        match input.byte() % 37 {
             0 | 1 => Action::PortRead { place: port_place(input), width: 1 << (input.byte() % 3) },
             2..=4 => {
                 Action::PortWrite { place: port_place(input), width: 1 << (input.byte() % 3), value: input.value() }
@@ -197,7 +263,7 @@ impl Action {
             15 => Action::Dispi { index: (input.byte() % 12).into(), value: input.short() },
             16 => Action::Memory { address: input.number(3) % MEMORY, bytes: input.bytes(32) },
             17..=19 => Action::Ata(Ata {
-                port: input.byte() % 6,
+                port: [0, 0, 1, 0, 1, 2, 3, 4][usize::from(input.byte() & 7)],
                 slot: input.byte() % 32,
                 command: input.one_of(&drivers::ATA_COMMANDS),
                 features: input.short_or(0),
@@ -215,6 +281,15 @@ impl Action {
                 address: if input.flag() { input.value() } else { drivers::DATA + u64::from(input.short()) },
             },
             23 => Action::Controller { command: input.byte(), data: input.flag().then(|| input.byte()) },
+            35 => Action::Ps2 {
+                mouse: input.flag(),
+                command: input.one_of(&drivers::PS2_COMMANDS),
+                parameter: match input.byte() {
+                    small @ 0..=0x7f => Some(small & 3),
+                    0x80..=0xbf => Some(input.one_of(&drivers::SAMPLE_RATES)),
+                    _ => None,
+                },
+            },
             24 => Action::Console(ConsoleInput::Key {
                 key: Key::ALL[usize::from(input.byte()) % Key::ALL.len()],
                 down: !input.flag(),
@@ -251,9 +326,7 @@ impl Action {
                 no_room: input.flag(),
             },
             34 => Action::Copy,
-            _ => {
-                Action::Damage { device: input.byte(), at: input.short(), value: input.byte(), removes: input.flag() }
-            }
+            _ => Action::Damage { device: input.byte(), at: input.short(), value: input.byte(), removes: input.flag() },
         }
     }
 
@@ -275,7 +348,8 @@ fn config(input: &mut Input<'_>) -> (u8, u16, usize, bool) {
 fn buffers(input: &mut Input<'_>) -> Vec<(u64, u32, bool)> {
     let shape = input.byte();
     if shape < 0x80 {
-        return vec![(drivers::DATA, 0x1_ffff, shape & 1 != 0)];
+        let places = [drivers::DATA, drivers::DATA, drivers::MODE_PAGES, drivers::TRIM_RANGES];
+        return vec![(places[usize::from(shape >> 5)], 0x1_ffff, shape & 1 != 0)];
     }
     let buffer = |_| {
         let address = match input.byte() {
@@ -300,7 +374,7 @@ fn packet(input: &mut Input<'_>) -> Packet {
     let shape = input.byte();
     if shape < 0xc0 {
         let address = input.value() as u32;
-        let len = input.short_or(0x40);
+        let len = input.short_or(if command == drivers::MODE_SELECT_10 { drivers::MODE_PAGES_LEN } else { 0x40 });
         parameters[0] = shape;
         parameters[1..5].copy_from_slice(&address.to_be_bytes());
         // Where READ, MODE SENSE and the like have it; the shorter commands have it before the address's end.
@@ -395,6 +469,19 @@ pub fn apply(action: &Action, machine: &mut Machine) -> Seen {
             }
             return vec![machine.port_read(0x64, 1), machine.port_read(0x60, 1)];
         }
+        &Action::Ps2 { mouse, command, parameter } => {
+            let mut seen = Vec::new();
+            for byte in [Some(command), parameter].into_iter().flatten() {
+                if mouse {
+                    machine.port_write(0x64, 1, 0xd4);
+                }
+                machine.port_write(0x60, 1, byte.into());
+                while machine.port_read(0x64, 1) & 1 != 0 && seen.len() < 32 {
+                    seen.push(machine.port_read(0x60, 1));
+                }
+            }
+            return seen;
+        }
         Action::Console(input) => return vec![machine.board.i8042.lock().input(input).into()],
         Action::Serial(bytes) => return vec![machine.board.serial.lock().receive(bytes) as u64],
         Action::SerialRoom(room) => machine.serial_room((*room).into()),
@@ -417,11 +504,7 @@ pub fn apply(action: &Action, machine: &mut Machine) -> Seen {
         }
         Action::PowerButton => machine.board.lpc.lock().press_power_button(),
         Action::Reset => machine.reset(),
-        Action::Pause => {
-            machine.board.stop();
-            machine.board.start();
-            machine.board.drives.retry();
-        }
+        Action::Pause => machine.pause(),
         &Action::Disc { drive, kind, force } => {
             let done = match kind {
                 Some(kind) => machine.board.drives.insert(drive, disc(kind), force).map(|()| Some(disc(kind))),

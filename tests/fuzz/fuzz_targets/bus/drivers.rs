@@ -11,6 +11,10 @@ const LISTS: u64 = 0x10_0000;
 const TABLES: u64 = 0x11_0000;
 const TRANSFER: u64 = 0x18_0000;
 pub const DATA: u64 = 0x20_0000;
+/// A parameter list of MODE SELECT (10), and ranges to discard.
+pub const MODE_PAGES: u64 = 0x38_0000;
+pub const MODE_PAGES_LEN: u16 = 20;
+pub const TRIM_RANGES: u64 = 0x3a_0000;
 
 /// Where the chipset's ranges are put.
 pub const ECAM: u64 = 0xb000_0000;
@@ -37,9 +41,19 @@ pub const PACKET_COMMANDS: [u8; 26] = [
     0x28, 0xa8, 0xbe, 0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25, 0x2b, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a,
     0xa0, 0xad, 0xb9, 0xbb, 0xbd, 0xa8, 0x2a,
 ];
-/// What makes a drive take the ATA command PACKET.
+/// What makes a drive take a packet command.
 const PACKET: u8 = 0xa0;
 const TEST_UNIT_READY: u8 = 0x00;
+pub const MODE_SELECT_10: u8 = 0x55;
+/// SMART, with what each of its subcommands has in the address.
+const SMART: u8 = 0xb0;
+const SMART_KEY: u64 = 0xc2_4f00;
+/// Commands of keyboards and mice.
+pub const PS2_COMMANDS: [u8; 26] = [
+    0xf4, 0xf0, 0xed, 0xf3, 0xf2, 0xff, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xee, 0xe6, 0xe7,
+    0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xee, 0xe1,
+];
+pub const SAMPLE_RATES: [u8; 4] = [200, 100, 80, 60];
 
 /// Points CONFIG_ADDRESS at a register and gives the port behind which its byte is.
 pub fn config_address(machine: &Machine, slot: u8, offset: u16) -> u16 {
@@ -82,7 +96,7 @@ pub fn firmware_dma(machine: &Machine, control: u32, len: u32, address: u64) {
     machine.port_write(0x518, 4, (TRANSFER as u32).swap_bytes().into());
 }
 
-/// A command to a drive. Queued ones have their tag in the count, as a driver puts it there.
+/// A command to a drive.
 #[derive(Debug, Clone)]
 pub struct Ata {
     pub port: u8,
@@ -132,8 +146,16 @@ impl Ata {
         let flags = 5 | u64::from(packet.is_some()) << 5 | (self.buffers.len() as u64) << 16;
         machine.write(header, 8, flags);
         machine.write(header + 8, 8, table);
-        let count = if self.is_queued() { u16::from(self.slot) << 3 | self.count & 7 } else { self.count };
-        let (lba, features, count) = (self.lba.to_le_bytes(), self.features.to_le_bytes(), count.to_le_bytes());
+        // Queued commands have their count in the features, and their tag in the count.
+        let (features, count) = match self.is_queued() {
+            true => (self.count, u16::from(self.slot) << 3),
+            false => (self.features, self.count),
+        };
+        let (lba, features) = match self.command {
+            SMART => (SMART_KEY | self.lba & 0xff, 0xd0 | features & 0x0f),
+            _ => (self.lba, features),
+        };
+        let (lba, features, count) = (lba.to_le_bytes(), features.to_le_bytes(), count.to_le_bytes());
         let kind = if self.control == 0 { 0x80 } else { 0 };
         let fis = [
             [0x27, kind, self.command, features[0]],
@@ -239,6 +261,12 @@ fn controller(machine: &Machine) {
         machine.write(registers + 0x14, 4, 0xffff_ffff);
         machine.write(registers + 0x18, 4, 0x10);
         machine.write(registers + 0x18, 4, 0x11);
+    }
+    for (at, byte) in (MODE_PAGES + 8..).zip([0x01, 10, 0x20, 9]) {
+        machine.write(at, 1, byte);
+    }
+    for (at, range) in (TRIM_RANGES..).step_by(8).zip([0x10_u64 << 48 | 0x40, 8 << 48 | 0x50, 1 << 48 | 3]) {
+        machine.write(at, 8, range);
     }
     machine.settle();
     // The first packet command after a reset is answered with the reset.

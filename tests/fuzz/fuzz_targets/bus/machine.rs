@@ -140,9 +140,10 @@ impl DirtyLog for Log {
 }
 impl MemoryMapper for Mapper {
     fn map(&self, base: u64, memory: &DeviceMemory) -> Result<Box<dyn Send>, Box<dyn std::error::Error + Send + Sync>> {
-        let overlaps = self.memory.iter().any(|region| {
-            base < region.start_addr().0 + region.len() && region.start_addr().0 < base + memory.len()
-        });
+        let overlaps = self
+            .memory
+            .iter()
+            .any(|region| base < region.start_addr().0 + region.len() && region.start_addr().0 < base + memory.len());
         if overlaps {
             return Err("memory is there already".into());
         }
@@ -194,7 +195,9 @@ impl Disk for Blank {
 pub fn disc(kind: u8) -> Arc<dyn Disk> {
     match kind % 3 {
         // The last block is only begun.
-        0 => Arc::new(MemoryDisk::with_content((0..75 * 2048 + 512).map(|at: u32| (at >> 9) as u8).collect()).read_only()),
+        0 => Arc::new(
+            MemoryDisk::with_content((0..75 * 2048 + 512).map(|at: u32| (at >> 9) as u8).collect()).read_only(),
+        ),
         1 => Arc::new(Blank),
         _ => Arc::new(MemoryDisk::new(512).read_only()),
     }
@@ -326,12 +329,19 @@ impl Machine {
         })
     }
 
-    /// Waits until the drives have nothing to do, and does what the guest asked the machine for.
+    /// Waits until the drives have nothing to do, and does what the guest asked the machine for. What a full host holds
+    /// back stays so until the machine is paused, or saved, the next time.
     pub fn settle(&self) {
         assert!(self.board.drives.wait_until_idle(PATIENCE), "the drives' commands don't end");
         if std::mem::take(&mut *self.wires.events.lock()).contains(&GuestEvent::Reset) {
             self.reset();
         }
+    }
+
+    /// The machine stands still for a moment; what was held back is tried again.
+    pub fn pause(&self) {
+        self.board.stop();
+        self.board.start();
     }
 
     /// As the machine's driver does it.

@@ -52,7 +52,15 @@ fn run(mut input: Input<'_>) {
                 copy.settle();
                 twin = machine.is_serial.then_some(copy);
             }
-            Action::Damage { device, at, value, removes } => damaged(&machine, device, at, value, removes),
+            Action::Damage { device, at, value, removes } => {
+                // Saving pauses the machine, so the other pauses, too.
+                damaged(&machine, device, at, value, removes);
+                machine.settle();
+                if let Some(twin) = &twin {
+                    twin.pause();
+                    twin.settle();
+                }
+            }
             action => {
                 let seen = apply(&action, &mut machine);
                 machine.settle();
