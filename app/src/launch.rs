@@ -91,7 +91,8 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
         handover.socket_path = socket;
         handover.socket = files.add(listener);
         if let Some(serial) = &definition.serial {
-            let opened = serial_file::open(&machine.resolve(&serial.file), &Kept::of_library(library)?)?;
+            let opened =
+                serial_file::open(&machine.resolve(&serial.file), &Kept::of_library(library)?, handover.after_crash)?;
             handover.serial_made = opened.made;
             handover.serial = Some(files.add(opened.file));
         }

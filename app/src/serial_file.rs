@@ -116,11 +116,12 @@ pub(crate) struct SerialFile {
     pub(crate) made: Option<PathBuf>,
 }
 
-/// Opens the file; never waits, as it would for a pipe that nobody reads. While it is open, nobody uses it as a disk.
+/// Opens the file; never waits, as it would for a pipe that nobody reads, but for the process of a machine that has crashed.
+/// While it is open, nobody uses it as a disk.
 ///
 /// # Errors
 /// With its path, and what to do.
-pub(crate) fn open(path: &Path, kept: &Kept) -> Result<SerialFile> {
+pub(crate) fn open(path: &Path, kept: &Kept, after_crash: bool) -> Result<SerialFile> {
     let mut options = OpenOptions::new();
     options.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     let (file, made) = match options.clone().create_new(true).open(path) {
@@ -134,7 +135,7 @@ pub(crate) fn open(path: &Path, kept: &Kept) -> Result<SerialFile> {
     let metadata = file.metadata()?;
     kept.check(path, &metadata)?;
     if metadata.is_file() {
-        image::lock_output(&file).map_err(|error| refusal(path, error))?;
+        image::lock_output(&file, after_crash).map_err(|error| refusal(path, error))?;
     }
     // From here on it may wait: on a thread of its own.
     rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK)
@@ -180,7 +181,7 @@ mod tests {
 
     fn refused(path: &Path, kept: &Kept) -> String {
         let said = check(path, kept).unwrap_err().to_string();
-        assert!(open(path, kept).is_err(), "{said}");
+        assert!(open(path, kept, false).is_err(), "{said}");
         said
     }
 
@@ -206,25 +207,26 @@ mod tests {
         assert!(refused(place.0.path(), &kept).contains("is a folder"));
         assert!(refused(&place.file("x", b"QFI\xfb and more"), &kept).contains("a qcow2 disk image"));
         check(Path::new("/dev/null"), &kept).unwrap();
-        assert!(open(Path::new("/dev/null"), &kept).unwrap().made.is_none());
+        assert!(open(Path::new("/dev/null"), &kept, false).unwrap().made.is_none());
         let pipe = place.0.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
         check(&pipe, &kept).unwrap();
-        assert!(open(&pipe, &kept).is_err(), "nobody reads it");
+        assert!(open(&pipe, &kept, false).is_err(), "nobody reads it");
     }
 
     #[test]
     fn what_is_in_use_is_refused_and_so_is_using_what_is_written() {
         let (place, kept) = (Place::new(), Kept::default());
         let path = place.file("log", b"the run before");
-        let first = open(&path, &kept).unwrap();
-        assert!(open(&path, &kept).unwrap_err().to_string().contains("in use by a running machine"));
+        let first = open(&path, &kept, false).unwrap();
+        assert!(open(&path, &kept, false).unwrap_err().to_string().contains("in use by a running machine"));
         let disk = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        let source = image::ImageSource { file: disk, format: image::Format::Raw, read_only: false, reclaim: false };
+        let source =
+            image::ImageSource { file: disk, format: image::Format::Raw, read_only: false, after_crash: false };
         assert!(image::open_chain(vec![source]).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"the run before", "opening empties nothing");
         drop(first);
-        assert!(open(&path, &kept).unwrap().made.is_none());
+        assert!(open(&path, &kept, false).unwrap().made.is_none());
     }
 
     #[test]
@@ -232,8 +234,8 @@ mod tests {
         let (place, kept) = (Place::new(), Kept::default());
         let path = place.0.path().join("new");
         check(&path, &kept).unwrap();
-        assert_eq!(open(&path, &kept).unwrap().made, Some(path.clone()));
-        assert!(open(&path, &kept).unwrap().made.is_none());
+        assert_eq!(open(&path, &kept, false).unwrap().made, Some(path.clone()));
+        assert!(open(&path, &kept, false).unwrap().made.is_none());
         assert!(check(&path.join("nowhere"), &kept).is_err());
     }
 }

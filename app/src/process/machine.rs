@@ -96,8 +96,8 @@ impl Machine {
         Ok(control::Statistics(counters))
     }
 
-    /// The run is over: what the guest said last is brought to its file.
+    /// The run is over: what the guest said last is brought to its file, which is free then.
     pub(super) fn finish(&self) {
-        self.serial.flush(LAST_WORDS);
+        self.serial.close(LAST_WORDS);
     }
 }

@@ -40,8 +40,10 @@ struct State {
     seats: usize,
     /// The worker may write.
     open: bool,
-    /// The worker is writing what it took.
-    busy: bool,
+    /// Nothing more comes: the worker writes what is there, and lets go of the file.
+    closing: bool,
+    /// It has.
+    closed: bool,
     /// The port has more than there was room for.
     starved: bool,
 }
@@ -121,10 +123,13 @@ impl SerialLine {
         Some(Seat(self.clone()))
     }
 
-    /// Waits until everything that was offered is written, at most for `limit`.
-    pub(crate) fn flush(&self, limit: Duration) {
+    /// The run is over: waits until everything that was offered is written and the file is closed, at most for `limit`.
+    /// The next run may use the file then.
+    pub(crate) fn close(&self, limit: Duration) {
         let mut state = self.state.lock();
-        self.changed.wait_while_for(&mut state, |state| state.busy || !state.waiting.is_empty(), limit);
+        state.closing = true;
+        self.changed.notify_all();
+        self.changed.wait_while_for(&mut state, |state| !state.closed, limit);
     }
 
     fn work(&self, mut file: Option<File>) {
@@ -136,11 +141,14 @@ impl SerialLine {
         }
         loop {
             let mut state = self.state.lock();
-            state.busy = false;
-            self.changed.notify_all();
-            self.changed.wait_while(&mut state, |state| state.waiting.is_empty());
+            self.changed.wait_while(&mut state, |state| state.waiting.is_empty() && !state.closing);
+            if state.waiting.is_empty() {
+                drop(file);
+                state.closed = true;
+                self.changed.notify_all();
+                return;
+            }
             let bytes: Vec<u8> = std::mem::take(&mut state.waiting).into();
-            state.busy = true;
             let starved = std::mem::take(&mut state.starved);
             let attached = state.attached.clone();
             drop(state);

@@ -208,12 +208,14 @@ pub fn create_raw(file: &File, size: u64) -> Result<(), ImageError> {
 }
 
 /// Keeps `file`, which is written to and is no image, from being used as one as long as it is open; and finds out whether
-/// somebody uses it. A file system that knows no locks allows everything.
+/// somebody uses it; `after_crash` a process that is on its way out is waited for. A file system that knows no locks allows
+/// everything.
 ///
 /// # Errors
 /// `ResourceBusy` if somebody does; what the host says.
-pub fn lock_output(file: &File) -> io::Result<()> {
-    match lock::lock(file, true) {
+pub fn lock_output(file: &File, after_crash: bool) -> io::Result<()> {
+    let patience = if after_crash { LAST_BREATH } else { Duration::ZERO };
+    match lock::lock_within(file, true, patience) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
         locked => locked,
     }

@@ -75,7 +75,7 @@ fn output_reaches_the_file_and_everybody_attached() {
         near.read_exact(&mut seen).unwrap();
         assert_eq!(&seen, b"ping");
     }
-    line.flush(LIMIT);
+    line.close(LIMIT);
     let mut text = String::new();
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();
@@ -91,7 +91,7 @@ fn the_file_is_emptied_when_the_line_opens_and_not_before() {
     line.offer(b"new");
     assert_eq!(file.metadata().unwrap().len(), 14);
     line.open();
-    line.flush(LIMIT);
+    line.close(LIMIT);
     assert_eq!(file.metadata().unwrap().len(), 3);
 }
 
