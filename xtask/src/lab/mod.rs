@@ -9,10 +9,11 @@ mod initrd;
 mod kernel;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +31,9 @@ const USER: (&str, u32) = ("tester", 60_606);
 
 /// Variables that the command gets from this process, by the beginning of their names.
 const PASSED_ON: [&str; 2] = ["TANDEM_", "RUST_"];
+
+/// How many lines of what a lab's kernel said are shown when it has died.
+const LAST_LINES: usize = 40;
 
 /// A machine to run a command on.
 pub(crate) struct Lab {
@@ -79,12 +83,29 @@ pub(crate) enum Outcome {
     /// Whoever watched gave it up.
     GivenUp,
     /// The lab itself ended before the command did.
-    Died {
-        /// What its kernel said is there.
-        log: PathBuf,
-        /// The software processor lost its kernel from under its feet: a triple fault, of which the kernel said nothing.
-        triple_fault: bool,
-    },
+    Died(Death),
+}
+
+/// What is known of a lab that ended before its command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Death {
+    /// All that its kernel said is there.
+    log: PathBuf,
+    /// How QEMU ended.
+    qemu: ExitStatus,
+    /// Whether the software processor lost its kernel from under its feet, of which the kernel says nothing.
+    triple_fault: bool,
+    /// The last that its kernel said.
+    last_words: String,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = if self.triple_fault { " after a triple fault" } else { "" };
+        write!(f, "the lab ended before the command did: QEMU{fault}, {}", self.qemu)?;
+        writeln!(f, "; what its kernel said is in {}, at last:", self.log.display())?;
+        write!(f, "{}", self.last_words)
+    }
 }
 
 /// `cargo xtask lab`.
@@ -114,9 +135,7 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
             eprintln!("xtask: the command did not end within {} s", lab.limit.as_secs());
             Ok(ExitCode::from(124))
         }
-        Outcome::Died { log, .. } => {
-            bail!("the lab ended before the command did; what its kernel said is in {}", log.display())
-        }
+        Outcome::Died(death) => bail!("{death}"),
     }
 }
 
@@ -162,12 +181,14 @@ impl Lab {
         match ended {
             Ended::TimedOut => Ok(Outcome::TimedOut),
             Ended::Stopped => Ok(Outcome::GivenUp),
-            Ended::Exited(_) => {
+            Ended::Exited(qemu) => {
                 let kept = out.unwrap_or(std::env::temp_dir()).join("lab-kernel.log");
                 fs::write(&kept, &said).with_context(|| format!("can't write {}", kept.display()))?;
                 let resets = fs::read_to_string(control.path().join("resets.log")).unwrap_or_default();
-                let triple_fault = resets.contains("Triple fault") && !said.contains("Kernel panic");
-                Ok(Outcome::Died { log: kept, triple_fault })
+                let triple_fault = resets.contains("Triple fault");
+                let lines: Vec<&str> = said.lines().collect();
+                let last_words = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+                Ok(Outcome::Died(Death { log: kept, qemu, triple_fault, last_words }))
             }
         }
     }

@@ -16,6 +16,8 @@ struct Seen {
     passed: usize,
     skipped: Vec<String>,
     failed: Vec<String>,
+    /// Labs that ended under a test, which was tried again.
+    lost: Vec<String>,
     /// The titles that passed or failed somewhere.
     settled: HashSet<String>,
 }
@@ -41,10 +43,7 @@ impl Report {
             Verdict::Failed(why) => {
                 seen.failed.push(format!("{place}: {title}: {why}"));
                 println!("   FAIL {line}: {why}");
-                println!(
-                    "{}",
-                    output.trim_end().lines().map(|line| format!("      | {line}\n")).collect::<String>().trim_end()
-                );
+                println!("{}", indented(output));
             }
         }
     }
@@ -52,6 +51,12 @@ impl Report {
     /// Whether a test has passed or failed in some place.
     pub(crate) fn is_settled(&self, title: &str) -> bool {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).settled.contains(title)
+    }
+
+    /// Takes a lab that ended under a test, which will be tried again.
+    pub(crate) fn lost(&self, what: &str, why: &str) {
+        println!("  AGAIN {what}\n{}", indented(why));
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).lost.push(what.to_owned());
     }
 
     /// Takes a failure that is no single test's.
@@ -76,6 +81,10 @@ impl Report {
             println!("\n{} tests could not run:", seen.skipped.len());
             seen.skipped.iter().for_each(|line| println!("  SKIPPED {line}"));
         }
+        if !seen.lost.is_empty() {
+            println!("\n{} labs were lost under tests that were then tried again:", seen.lost.len());
+            seen.lost.iter().for_each(|line| println!("  AGAIN {line}"));
+        }
         if !seen.failed.is_empty() {
             println!("\n{} failures:", seen.failed.len());
             seen.failed.iter().for_each(|line| println!("  FAIL {line}"));
@@ -83,6 +92,12 @@ impl Report {
         println!("\n{} passed, {} failed, {} skipped", seen.passed, seen.failed.len(), seen.skipped.len());
         seen.failed.is_empty()
     }
+}
+
+/// Lines as they stand below the test that they belong to.
+fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.trim_end().lines().map(|line| format!("      | {line}")).collect();
+    lines.join("\n")
 }
 
 /// The titles that have ended, among events.
