@@ -9,7 +9,7 @@ use rustix::{
 };
 use vm_memory::{
     FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap, MmapRegion,
-    VolatileMemory, VolatileSlice,
+    VolatileMemory, VolatileSlice, mmap::MmapRegionError,
 };
 
 /// A guest's RAM. Clones share it. Reads and writes go through `vm-memory`'s `Bytes` and are checked.
@@ -17,6 +17,10 @@ pub type GuestMemory = GuestMemoryMmap<()>;
 
 /// The size of a page, in bytes.
 pub const PAGE_SIZE: u64 = 4096;
+/// The size of a large page, in bytes.
+const LARGE_PAGE_SIZE: u64 = 2 << 20;
+/// How often a mapping is moved to where large pages can be used.
+const PLACING_ATTEMPTS: usize = 4;
 
 /// Guest memory could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -42,27 +46,52 @@ fn memfd(name: &str, len: u64) -> Result<File, MemoryError> {
     Ok(file.into())
 }
 
-/// RAM at `ranges` (first address, length in bytes), all zero, in memory files that can be shared and mapped again.
+/// RAM at `ranges` (first address, length in bytes), all zero.
+///
+/// It is anonymous memory: a Linux host gives that large pages, which a memory file gets only where somebody has changed
+/// `/sys/kernel/mm/transparent_hugepage/shmem_enabled`. With small ones each page costs the guest a fault of its own, and
+/// each miss of the translation cache a longer walk.
 ///
 /// # Errors
 /// The host refuses, or the ranges overlap, are empty or not page-aligned.
 pub fn guest_memory(ranges: &[(u64, u64)]) -> Result<GuestMemory, MemoryError> {
     let mut regions = Vec::with_capacity(ranges.len());
     for &(base, len) in ranges {
+        let impossible = || MemoryError::Ranges(format!("{base:#x} with {len:#x} bytes"));
         if len == 0 || base % PAGE_SIZE != 0 || len % PAGE_SIZE != 0 {
-            return Err(MemoryError::Ranges(format!("{base:#x} with {len:#x} bytes")));
+            return Err(impossible());
         }
-        let file = FileOffset::new(memfd("guest-ram", len)?, 0);
-        regions.push((GuestAddress(base), len as usize, Some(file)));
+        let region = GuestRegionMmap::new(mapping_for(base, len)?, GuestAddress(base)).ok_or_else(impossible)?;
+        regions.push(region);
     }
-    let memory =
-        GuestMemory::from_ranges_with_files(regions).map_err(|error| MemoryError::Ranges(error.to_string()))?;
+    let memory = GuestMemory::from_regions(regions).map_err(|error| MemoryError::Ranges(error.to_string()))?;
     memory.iter().for_each(advise);
     Ok(memory)
 }
 
-/// Asks for large pages, which the host gives where `shmem_enabled` allows them, and keeps the guest's memory out of
-/// crash dumps. Advice may be refused.
+/// A mapping of `len` bytes for guest memory at `base`, where a large page of the host can be a large page of the guest: the
+/// addresses of both differ by whole large pages (as `kvm_alloc_memslot_metadata` of Linux asks).
+fn mapping_for(base: u64, len: u64) -> Result<MmapRegion<()>, MemoryError> {
+    let refused =
+        |error: MmapRegionError| MemoryError::Refused { bytes: len, source: io::Error::other(error.to_string()) };
+    let new = |len: u64| MmapRegion::new(len as usize).map_err(refused);
+    let too_high = |mapping: &MmapRegion<()>| (mapping.as_ptr() as u64).wrapping_sub(base) % LARGE_PAGE_SIZE;
+    let mut mapping = new(len)?;
+    // Linux maps from above: what is put into the place of a mapping that begins too high by so much pushes the next one
+    // down by as much. Another thread may map something in between, which a second attempt sees.
+    for _ in 0..PLACING_ATTEMPTS {
+        let excess = too_high(&mapping);
+        if excess == 0 || len < LARGE_PAGE_SIZE {
+            break;
+        }
+        drop(mapping);
+        let _pad = new(excess)?;
+        mapping = new(len)?;
+    }
+    Ok(mapping)
+}
+
+/// Asks for large pages, and keeps the guest's memory out of crash dumps. Advice may be refused.
 fn advise(region: &GuestRegionMmap<()>) {
     use rustix::mm::{Advice, madvise};
     for advice in [Advice::LinuxHugepage, Advice::LinuxDontDump] {
@@ -222,6 +251,14 @@ mod tests {
             assert!(matches!(guest_memory(&ranges), Err(MemoryError::Ranges(_))), "{ranges:?}");
         }
         assert!(matches!(guest_memory(&[(0, 1 << 62)]), Err(MemoryError::Refused { .. } | MemoryError::Ranges(_))));
+    }
+
+    #[test]
+    fn large_pages_of_guest_and_host_coincide() {
+        let memory = guest_memory(&[(0, 64 << 20), (0x1_0000_0000, 6 << 20)]).unwrap();
+        for region in memory.iter() {
+            assert_eq!((region.as_ptr() as u64).wrapping_sub(region.start_addr().0) % LARGE_PAGE_SIZE, 0);
+        }
     }
 
     #[test]
