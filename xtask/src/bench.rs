@@ -19,6 +19,8 @@ use crate::{guests, packages, places, process};
 const BEGIN: &str = "<!-- figures: written by cargo xtask bench -->";
 const END: &str = "<!-- end of figures -->";
 const REPORT: &str = "docs/performance.md";
+/// How many rounds may fail; see `suite::run_in_lab` about the lab's processor.
+const FAILURES: u32 = 8;
 const LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// `cargo xtask bench`.
@@ -26,6 +28,7 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
     let rounds: u32 = args.option("--rounds")?.unwrap_or(3);
     let kernel: String = args.option("--kernel")?.unwrap_or_else(|| SERIES[0].to_owned());
     let only: Option<String> = args.option("--only")?;
+    let resume = args.flag("--resume");
     args.finish()?;
     packages::ensure()?;
     let built = build::build(&["-p", "tandem", "-p", "whole-machine", "--bins"])?;
@@ -34,6 +37,9 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
     fs::create_dir_all(&out).with_context(|| format!("can't create {}", out.display()))?;
     let figures = out.join("figures.json");
     fs::remove_file(&figures).ok();
+    if !resume {
+        fs::remove_file(figures.with_extension("rounds")).ok();
+    }
     let mut words: Vec<PathBuf> =
         vec![built.binary("bench-machines")?.into(), figures.clone(), rounds.to_string().into()];
     words.extend(only.clone().map(PathBuf::from));
@@ -53,10 +59,7 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
                 variables: variables.into(),
                 ..Lab::default()
             };
-            match lab.run(&words, || false)? {
-                Outcome::Exited(0) => {}
-                other => bail!("the measurement in the lab failed: {other:?}"),
-            }
+            measure_in(&lab, &words)?;
             format!("in the guest lab (kernel {kernel}, {} processors)", lab.cpus)
         }
     };
@@ -70,6 +73,24 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
     write_section(&report, &section)?;
     println!("{}", report.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Measures in a lab. After a round in which the lab died or a machine of either side did not do what it should, which the
+/// lab's processor makes happen to both, another lab goes on behind the last round that is complete. A round's two sides are
+/// always of one lab.
+fn measure_in(lab: &Lab, words: &[PathBuf]) -> Result<()> {
+    let mut failures = 0;
+    loop {
+        let why = match lab.run(words, || false)? {
+            Outcome::Exited(0) => return Ok(()),
+            Outcome::Exited(code) => format!("exit status {code}"),
+            Outcome::Died(death) => death.to_string(),
+            other => bail!("the measurement in the lab failed: {other:?}"),
+        };
+        failures += 1;
+        ensure!(failures <= FAILURES, "the measurement in the lab failed again: {why}");
+        println!("the round begins again in a new lab ({failures} of {FAILURES}): {why}");
+    }
 }
 
 /// The figures as a person reads them.
@@ -108,7 +129,7 @@ fn cell(side: &Value) -> String {
 /// Puts the section into the report, in place of the last one.
 fn write_section(report: &Path, section: &str) -> Result<()> {
     let old = fs::read_to_string(report).unwrap_or_else(|_| {
-        let how = "Repeat it with `cargo xtask bench` (`--rounds N`, `--kernel 6.1|6.12` in the lab).";
+        let how = "Repeat it with `cargo xtask bench` (`--rounds N`, `--kernel 6.1|6.12` in the lab; `--resume` goes on after an interruption).";
         format!("# Performance\n\n{how}\n\n{BEGIN}\n{END}\n")
     });
     let new = replaced(&old, section)?;

@@ -7,4 +7,4 @@ mod rows;
 
 pub use contenders::{Contender, Ours, Reference, Running};
 pub use figures::{Better, Row, Spread};
-pub use rows::{ROWS, measure};
+pub use rows::{ROWS, Round, measure, rows};

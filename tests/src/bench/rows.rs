@@ -45,23 +45,36 @@ pub const ROWS: [(&str, &str, Better); 7] = [
     ("Disk, random writes of 4 KiB, queue of 32", "1/s", Better::Higher),
 ];
 
-/// Measures each side `rounds` times, in turns. `said` hears what is done.
+/// The figures of one round, by the name of a side, in the order of [`ROWS`].
+pub type Round = Vec<(String, Vec<f64>)>;
+
+/// Measures each side once. `said` hears what is done.
 ///
 /// # Errors
 /// A machine did not do what it should.
-pub fn measure(sides: &[&dyn Contender], rounds: u32, scratch: &Path, said: impl Fn(&str)) -> Result<Vec<Row>> {
+pub fn measure(sides: &[&dyn Contender], scratch: &Path, said: impl Fn(&str)) -> Result<Round> {
+    let mut figures = Vec::new();
+    for side in sides {
+        said(side.name());
+        let measured = round(*side, scratch).with_context(|| side.name())?;
+        for ((name, unit, _), figure) in ROWS.iter().zip(&measured) {
+            said(&format!("  {name}: {figure:.2} {unit}"));
+        }
+        figures.push((side.name().to_owned(), measured));
+    }
+    Ok(figures)
+}
+
+/// The rows of some rounds.
+///
+/// # Errors
+/// A round has more or fewer figures than there are rows.
+pub fn rows(rounds: &[Round]) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> =
         ROWS.iter().map(|(name, unit, better)| Row { name, unit, better: *better, figures: Vec::new() }).collect();
-    for number in 1..=rounds {
-        for side in sides {
-            said(&format!("round {number} of {rounds}: {}", side.name()));
-            let figures = round(*side, scratch).with_context(|| format!("{}, round {number}", side.name()))?;
-            ensure!(figures.len() == rows.len(), "a round gives a figure for each row");
-            for (row, figure) in rows.iter_mut().zip(figures) {
-                said(&format!("  {}: {figure:.2} {}", row.name, row.unit));
-                row.add(side.name(), figure);
-            }
-        }
+    for (side, figures) in rounds.iter().flatten() {
+        ensure!(figures.len() == rows.len(), "a round gives a figure for each row");
+        rows.iter_mut().zip(figures).for_each(|(row, figure)| row.add(side, *figure));
     }
     Ok(rows)
 }
@@ -110,6 +123,15 @@ fn column(said: &str, number: usize) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_has_the_figures_of_all_rounds() {
+        let figures = |first: f64| (0..ROWS.len()).map(|number| first + number as f64).collect::<Vec<_>>();
+        let round = |first| vec![("tandem".to_owned(), figures(first))];
+        let rows = rows(&[round(0.0), round(10.0)]).unwrap();
+        assert_eq!(rows[1].figures, [("tandem".to_owned(), vec![1.0, 11.0])]);
+        assert!(super::rows(&[vec![("tandem".to_owned(), vec![1.0])]]).is_err());
+    }
 
     #[test]
     fn a_column_of_fio_is_a_number() {
