@@ -33,10 +33,10 @@ impl Geometry {
         Geometry { sectors, translation: Translation { heads: HEADS, sectors: SECTORS_PER_TRACK } }
     }
 
-    /// Cylinders in `translation`.
+    /// Cylinders in `translation`. A disk that doesn't fill one has one all the same: firmware would not read a disk without.
     fn cylinders(&self, translation: &Translation) -> u16 {
         let cylinder = u64::from(translation.heads) * u64::from(translation.sectors);
-        (self.sectors / cylinder).min(CYLINDERS_MAX) as u16
+        (self.sectors / cylinder).clamp(1, CYLINDERS_MAX) as u16
     }
 }
 
@@ -102,6 +102,7 @@ pub(super) fn identify(identity: &Identity, geometry: &Geometry, settings: &Sett
     let now = &settings.translation;
     let cylinders_now = geometry.cylinders(now);
     let chs_sectors = u64::from(cylinders_now) * u64::from(now.heads) * u64::from(now.sectors);
+    let chs_sectors = chs_sectors.min(geometry.sectors);
     let (multiword_dma, ultra_dma) = settings.transfer_mode.words();
     let worldwide_name = worldwide_name(&identity.serial);
     let flag = |on: bool, bits: u16| if on { bits } else { 0 };
@@ -198,6 +199,8 @@ mod tests {
         let small = of(20 * 1008 + 5);
         assert_eq!((word(&small, 1), word(&small, 3), word(&small, 6)), (20, 16, 63));
         assert_eq!(u32::from(word(&small, 57)), 20 * 1008);
+        let tiny = of(455);
+        assert_eq!((word(&tiny, 1), word(&tiny, 54), word(&tiny, 57), word(&tiny, 60)), (1, 1, 455, 455));
         let big = of(0x1_2345_6789);
         assert_eq!(word(&big, 1), 16383);
         assert_eq!((word(&big, 60), word(&big, 61)), (0xffff, 0x0fff));
