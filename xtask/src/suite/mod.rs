@@ -29,7 +29,8 @@ use crate::{guests, packages, process};
 /// Where the whole-machine tests find the program (another one, if it is set already), and the guests.
 const PROGRAM_VARIABLE: &str = "TANDEM_BIN";
 const GUESTS_VARIABLE: &str = "TANDEM_TEST_GUESTS";
-/// A lab is given up when a test has passed its limit by this much and nothing happened.
+/// A lab is given up when a test has passed its limit by this much and nothing happened, or when the lab gave no sign of
+/// life for as long.
 const GRACE: Duration = Duration::from_secs(120);
 /// How often a test is begun if the lab's processor fails under it.
 const TRIALS: u32 = 4;
@@ -147,16 +148,19 @@ fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &
 
 /// Runs the tests of an order in the lab, and in a new one those that a dead one left.
 ///
-/// The software processor that the lab runs on loses its own kernel now and then, most often by a triple fault. No program
-/// of a user may be able to end a machine, so no test is at fault: one that was running then is tried again, at most
-/// [`TRIALS`] times in all, and the sum tells how many labs were lost.
+/// The software processor that the lab runs on loses its own kernel now and then: by a triple fault, a panic, or by never
+/// coming to an end of something. No program of a user may be able to end or to stop a machine (a test that doesn't end is
+/// ended in the lab itself), so no test is at fault: one that was running then is tried again, at most [`TRIALS`] times in
+/// all, and the sum tells how many labs were lost.
 fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report: &Report) -> Result<()> {
     let file = order.out.join("order.json");
     lab.out = Some(order.out.clone());
     lab.log = Some(order.out.join("lab.log"));
     let mut trials = HashMap::new();
     while !order.tests.is_empty() {
-        fs::remove_file(order.results()).ok();
+        for old in [order.results(), order.pulse()] {
+            fs::remove_file(old).ok();
+        }
         order.write(&file)?;
         let mut watch = Watch::new(&order, place, report);
         let ended = lab.run(&[xtask.as_os_str(), "run-tests".as_ref(), file.as_os_str()], || watch.look())?;
@@ -174,13 +178,14 @@ fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report:
             let trials: &mut u32 = trials.entry(title.clone()).or_insert(0);
             *trials += 1;
             let output = match &ended {
-                Outcome::Died(death) if *trials < TRIALS => {
-                    report.lost(&format!("{place}: {title} (trial {trials} of {TRIALS})"), &death.to_string());
-                    continue;
-                }
                 Outcome::Died(death) => death.to_string(),
+                Outcome::GivenUp => "the lab came to a stand".to_owned(),
                 other => format!("the lab ended with it: {other:?}"),
             };
+            if matches!(ended, Outcome::Died(_) | Outcome::GivenUp) && *trials < TRIALS {
+                report.lost(&format!("{place}: {title} (trial {trials} of {TRIALS})"), &output);
+                continue;
+            }
             let verdict = Verdict::Failed("the lab did not survive it".to_owned());
             report.event(place, &Event::Ended { title: title.clone(), verdict, seconds: 0.0, output });
             gone.insert(title);
@@ -197,12 +202,16 @@ struct Watch<'a> {
     report: &'a Report,
     events: Vec<Event>,
     bytes: u64,
+    /// When a result came last.
     progress: Instant,
+    /// What the lab's sign of life was last, and when that changed.
+    pulse: (Vec<u8>, Instant),
 }
 
 impl<'a> Watch<'a> {
     fn new(order: &'a Order, place: &'a str, report: &'a Report) -> Self {
-        Self { order, place, report, events: Vec::new(), bytes: 0, progress: Instant::now() }
+        let now = Instant::now();
+        Self { order, place, report, events: Vec::new(), bytes: 0, progress: now, pulse: (Vec::new(), now) }
     }
 
     /// Reports what is new; whether nothing has happened for so long that nothing will.
@@ -218,8 +227,12 @@ impl<'a> Watch<'a> {
             }
             self.events = events;
         }
+        let pulse = fs::read(self.order.pulse()).unwrap_or_default();
+        if pulse != self.pulse.0 {
+            self.pulse = (pulse, Instant::now());
+        }
         let longest = self.order.tests.iter().map(|test| test.limit).max().unwrap_or_default();
-        self.progress.elapsed() > longest + GRACE
+        self.progress.elapsed() > longest + GRACE || self.pulse.1.elapsed() > GRACE
     }
 
     /// The tests without a result.

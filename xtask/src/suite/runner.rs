@@ -28,6 +28,8 @@ const ARTIFACTS: &str = "TANDEM_TEST_ARTIFACTS";
 const SKIPPED: &str = "SKIPPED: ";
 /// How long killed processes may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How often a place where tests run gives a sign of life.
+const PULSE: Duration = Duration::from_secs(5);
 /// Of a long output, the end says what went wrong.
 const OUTPUT_KEPT_BYTES: usize = 20_000;
 
@@ -118,6 +120,11 @@ impl Order {
     /// The file of results.
     pub(crate) fn results(&self) -> PathBuf {
         self.out.join("results.jsonl")
+    }
+
+    /// The file whose content changes as long as the place where the tests run is alive.
+    pub(crate) fn pulse(&self) -> PathBuf {
+        self.out.join("pulse")
     }
 
     /// Writes it down for another process.
@@ -220,7 +227,16 @@ impl Order {
 pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
     let file: PathBuf = args.subcommand().context("run-tests needs a file")?.into();
     args.finish()?;
-    Order::read(&file)?.run(|_| ())?;
+    let order = Order::read(&file)?;
+    let pulse = order.pulse();
+    // It ends with the process.
+    thread::spawn(move || {
+        for beat in 0_u64.. {
+            fs::write(&pulse, beat.to_string()).ok();
+            thread::sleep(PULSE);
+        }
+    });
+    order.run(|_| ())?;
     Ok(ExitCode::SUCCESS)
 }
 
