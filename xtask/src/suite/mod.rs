@@ -9,7 +9,7 @@ mod plan;
 mod report;
 pub(crate) mod runner;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -169,28 +169,37 @@ fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report:
         if left.is_empty() {
             return Ok(());
         }
-        if running.is_empty() {
-            let said = fs::read_to_string(order.out.join("lab.log")).unwrap_or_default();
-            bail!("the lab ({place}) ended before a test did: {ended:?}\n{said}");
-        }
-        let mut gone = HashSet::new();
-        for title in running {
-            let trials: &mut u32 = trials.entry(title.clone()).or_insert(0);
+        order.tests.retain(|test| left.contains(&test.title));
+        let output = match &ended {
+            Outcome::Died(death) => death.to_string(),
+            Outcome::GivenUp => "the lab came to a stand".to_owned(),
+            other => format!("the lab ended with it: {other:?}"),
+        };
+        // Whether it was the lab's own fault, and the test can be tried again: how often it was.
+        let mut again = |title: &str| {
+            let trials: &mut u32 = trials.entry(title.to_owned()).or_insert(0);
             *trials += 1;
-            let output = match &ended {
-                Outcome::Died(death) => death.to_string(),
-                Outcome::GivenUp => "the lab came to a stand".to_owned(),
-                other => format!("the lab ended with it: {other:?}"),
-            };
-            if matches!(ended, Outcome::Died(_) | Outcome::GivenUp) && *trials < TRIALS {
+            let again = matches!(ended, Outcome::Died(_) | Outcome::GivenUp) && *trials < TRIALS;
+            if again {
                 report.lost(&format!("{place}: {title} (trial {trials} of {TRIALS})"), &output);
+            }
+            again
+        };
+        if running.is_empty() {
+            if again("before the first test") {
                 continue;
             }
-            let verdict = Verdict::Failed("the lab did not survive it".to_owned());
-            report.event(place, &Event::Ended { title: title.clone(), verdict, seconds: 0.0, output });
-            gone.insert(title);
+            let said = fs::read_to_string(order.out.join("lab.log")).unwrap_or_default();
+            bail!("the lab ({place}) ended before a test did: {output}\n{said}");
         }
-        order.tests.retain(|test| left.contains(&test.title) && !gone.contains(&test.title));
+        for title in running {
+            if again(&title) {
+                continue;
+            }
+            order.tests.retain(|test| test.title != title);
+            let (verdict, output) = (Verdict::Failed("the lab did not survive it".to_owned()), output.clone());
+            report.event(place, &Event::Ended { title, verdict, seconds: 0.0, output });
+        }
     }
     Ok(())
 }
