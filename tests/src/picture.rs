@@ -1,5 +1,6 @@
 //! Pictures of screens, and in what two of them differ.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
@@ -58,6 +59,27 @@ impl Picture {
         Self { width, height, pixels }
     }
 
+    /// Its width and height.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// How many colours it has.
+    #[must_use]
+    pub fn colours(&self) -> usize {
+        self.pixels.iter().collect::<HashSet<_>>().len()
+    }
+
+    /// The pixels of a rectangle: left, top, width, height. Those that are outside are left out.
+    #[must_use]
+    pub fn part(&self, [left, top, width, height]: [u32; 4]) -> Self {
+        let (right, bottom) = ((left + width).min(self.width), (top + height).min(self.height));
+        let (left, top) = (left.min(right), top.min(bottom));
+        let row = |y: u32| &self.pixels[(y * self.width + left) as usize..(y * self.width + right) as usize];
+        Self { width: right - left, height: bottom - top, pixels: (top..bottom).flat_map(row).copied().collect() }
+    }
+
     /// In what it differs from another picture, in words; nothing if they are equal.
     #[must_use]
     pub fn difference(&self, wanted: &Self) -> Option<String> {
@@ -94,6 +116,15 @@ mod tests {
         assert_eq!(Picture::parse_ppm(b"P6\n2 1\n255\n\n12ab"), None);
         assert_eq!(Picture::parse_ppm(b"P3\n2 1\n255\n\n12abc"), None);
         assert_eq!(Picture::parse_ppm(b"P6\n2 1"), None);
+    }
+
+    #[test]
+    fn a_part_has_the_pixels_of_its_rectangle() {
+        let picture = Picture::new(3, 2, b"aaabbbcccdddeeefff");
+        assert_eq!(picture.part([1, 0, 2, 2]), Picture::new(2, 2, b"bbbccceeefff"));
+        assert_eq!(picture.part([2, 1, 5, 5]), Picture::new(1, 1, b"fff"));
+        assert_eq!(picture.part([4, 3, 1, 1]).size(), (0, 0));
+        assert_eq!(picture.colours(), 6);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each of our crates may use; nothing else may. What may use everything stands in [`TOPMOST`].
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("machine", &[]),
+    ("assets", &[]),
     ("processor", &["machine"]),
     ("hypervisor", &["machine", "processor"]),
     ("storage", &["machine"]),
