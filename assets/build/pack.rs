@@ -10,9 +10,9 @@
 //! | 3 | one pixel: an entry of the list of changes |
 //! | 4… | an entry of the dictionary |
 //!
-//! An entry of the dictionary is the difference of two colours (0x00RRGGBB, as numbers of 32 bits) and the run's length;
-//! a length of zero marks the first four. Behind it are 256 differences more, of single pixels that are not that common.
-//! Each picture begins with black.
+//! An entry of the dictionary is the difference of two colours (0x00RRGGBB, as numbers of 32 bits) and the run's
+//! length; a length of zero marks the first four. Behind it are 256 differences more, of single pixels that are not
+//! that common. Each picture begins with black.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! The whole screen as it is before anything happens, and the small pictures that replace parts of it later.
 
-use crate::canvas::{Canvas, Colour, Segment};
+use crate::canvas::{Canvas, Colour, Point, Segment};
 use crate::landscape;
 use crate::layout::{
     ACCENT, BEEP, BRIGHT, CARD, CARD_HEIGHT, CARD_TOP, CLOCK, COMPUTER, HEIGHT, INPUT, KEYBOARD, KEYBOARD_ROWS, LAMPS,
@@ -131,39 +131,23 @@ fn button(canvas: &mut Canvas, sounding: bool) {
     style.draw(canvas, (x + 52.0, y + 23.5), "Beep");
     let key = Style { scale: 0.9, half_width: 0.75, tracking: 0.3, colour: [110.0, 68.0, 46.0] };
     key.draw(canvas, (x + 132.0, y + 22.5), "F2");
-    // A loudspeaker, and its waves while it sounds
-    let (sx, sy) = (x + 24.0, y + height as f32 / 2.0);
-    let cone: Vec<Segment> = (0..9)
-        .map(|row| {
-            let dy = row as f32 - 4.0;
-            Segment((sx - 1.0 - dy.abs() * 0.0, sy + dy), (sx + 3.5 * (dy.abs() / 4.0), sy + dy))
-        })
-        .collect();
-    canvas.strokes(&cone, 0.6, ink, 1.0);
-    canvas.rounded((sx - 7.0, sy - 3.0), (6.0, 6.0), 1.0, ink, 1.0);
-    canvas.line(
-        &[(sx - 1.0, sy - 2.5), (sx + 4.5, sy - 7.0), (sx + 4.5, sy + 7.0), (sx - 1.0, sy + 2.5), (sx - 1.0, sy - 2.5)],
-        0.9,
-        ink,
-    );
-    canvas.strokes(
-        &(0..12)
-            .map(|part| {
-                let edge = sy - 6.0 + part as f32;
-                Segment((sx, edge.clamp(sy - 2.5, sy + 2.5)), (sx + 4.0, edge))
-            })
-            .collect::<Vec<_>>(),
-        0.7,
-        ink,
-        1.0,
-    );
-    for radius in [5.0, 9.0].into_iter().take(if sounding { 2 } else { 1 }) {
-        let wave: Vec<(f32, f32)> = (-4..=4)
-            .map(|step| {
-                let angle = step as f32 * 0.2;
-                (sx + 5.0 + radius * angle.cos(), sy + radius * angle.sin() * 1.1)
-            })
-            .collect();
-        canvas.line(&wave, 0.9, ink);
+    loudspeaker(canvas, (x + 24.0, y + height as f32 / 2.0), ink, if sounding { 2 } else { 1 });
+}
+
+/// A loudspeaker with so many waves in front of it.
+fn loudspeaker(canvas: &mut Canvas, (x, y): Point, ink: Colour, waves: usize) {
+    canvas.rounded((x - 7.0, y - 3.0), (6.0, 6.0), 1.0, ink, 1.0);
+    let cone = (0..=11).map(|step| {
+        let share = step as f32 / 11.0;
+        let (column, half) = (x - 1.0 + 5.5 * share, 2.5 + 4.5 * share);
+        Segment((column, y - half), (column, y + half))
+    });
+    canvas.strokes(&cone.collect::<Vec<_>>(), 0.8, ink, 1.0);
+    for radius in [5.0, 9.0].into_iter().take(waves) {
+        let wave = (-4..=4).map(|step| {
+            let angle = step as f32 * 0.2;
+            (x + 5.0 + radius * angle.cos(), y + 1.1 * radius * angle.sin())
+        });
+        canvas.line(&wave.collect::<Vec<_>>(), 0.9, ink);
     }
 }

@@ -9,9 +9,9 @@ use crate::letters::{BASE, HALF_WIDTH, HEIGHT, Style, glyph};
 const WHITE: Colour = [255.0; 3];
 const BLACK: Colour = [0.0; 3];
 
-/// The characters from the space on. An index has a number of 32 bits for each: the advance in the lowest byte, above it
-/// where the bitmap begins, from the index's start. A bitmap has rows of two pixels a byte, the left one in the high
-/// half; its width is the advance, made even.
+/// The characters from the space on. An index has a number of 32 bits for each: the advance in the lowest byte, above
+/// it where the bitmap begins, from the index's start. A bitmap has rows of two pixels a byte, the left one in the
+/// high half; its width is the advance, made even.
 pub(crate) fn small_font() -> Vec<u8> {
     let characters: Vec<char> = (' '..='~').collect();
     let (mut index, mut bitmaps) = (Vec::new(), Vec::new());

@@ -12,17 +12,18 @@
 #   text.S       lines of text, for COM1 and on the screen
 #   picture.S    unpacks pictures, fills rectangles
 #   pointer.S    the arrow
-#   screen.S     what the cards show
+#   computer.S   the card that says what computer this is
 #   clock.S      the interval timer and the real-time clock
 #   speaker.S    tones
 #   input.S      the keyboard controller
 #   keyboard.S   keys, and the text that is typed
+#   keys.S       their names and characters
 #   mouse.S      the mouse
 #   power.S      off and reset
 #   art.S        the data that the build paints
 #
-# COM1 (115200 8N1) says what happens, a line each, so that a program can follow. Numbers are decimal but for scan codes,
-# which are hexadecimal:
+# COM1 (115200 8N1) says what happens, a line each, so that a program can follow. Numbers are decimal but for scan
+# codes, which are hexadecimal:
 #
 #   welcome: loading N KiB           the boot sector runs
 #   welcome: picture WxHx32          the picture is up; W and H are the screen's

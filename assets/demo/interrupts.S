@@ -1,9 +1,9 @@
 # Interrupts and faults: the pair of 8259 interrupt controllers (Intel 8259A), the descriptor table, and the handlers.
 #
 # A handler that ends with IRET would be the usual thing. But some KVMs interpret a guest's code (kvm_pvm, without the
-# processor's help), and their interpreter has no IRET for protected mode. There is no need for one: interrupts are on in
-# a single place, between STI and HLT, where no flag matters, and are wanted off when the wait is over. So a handler
-# returns far, drops the flags, and leaves interrupts off.
+# processor's help), and their interpreter has no IRET for protected mode. There is no need for one: interrupts are on
+# in a single place, between STI and HLT, where no flag matters, and are wanted off when the wait is over. So a
+# handler returns far, drops the flags, and leaves interrupts off.
 
         .include "machine.inc"
 

@@ -1,9 +1,10 @@
-# Off and reset: the fixed registers of ACPI (ACPI specification 6.4, sections 4.8.3 and 5.2), which its tables place, and
-# the ways in which PCs are reset.
+# Off and reset: the fixed registers of ACPI (ACPI specification 6.4, sections 4.8.3 and 5.2), which its tables place,
+# and the ways in which PCs are reset.
 #
 # The power button is looked at ten times a second instead of taking its interrupt, whose line and trigger are the
-# chipset's own matter. What switches the machine off stands in the object \_S5 of the definition block. That is a program
-# in a language of its own; the object is always written in the same way, so it is searched for instead of executed.
+# chipset's own matter. What switches the machine off stands in the object \_S5 of the definition block. That is a
+# program in a language of its own; the object is always written in the same way, so it is searched for instead of
+# executed.
 
         .include "machine.inc"
 
@@ -25,6 +26,9 @@
         .equ    FADT_PM1A_CNT, 64
         .equ    FADT_PM1B_CNT, 68
         .equ    FADT_PM1_EVT_LEN, 88
+
+        # Ticks after which it hasn't switched off: three seconds
+        .equ    PATIENCE_TICKS, 150
 
         # Power management 1: status and enable, control
         .equ    PWRBTN, 1 << 8
@@ -58,9 +62,7 @@ power_setup:
         shr     ecx, 1                  # half of the block is status, half enable
         lea     edx, [eax + ecx]
         mov     [pm1_status], eax
-        mov     ax, PWRBTN
-        out     dx, ax
-        mov     edx, [pm1_status]       # what was before is no wish of now
+        mov     ax, PWRBTN              # a press from before is a wish too: its status stays
         out     dx, ax
         movzx   eax, word ptr [esi + FADT_PM1A_CNT]
         mov     [pm1a_control], eax
@@ -90,6 +92,12 @@ power_poll:
         mov     edx, [pm1b_control]
         mov     ecx, [s5_type_b]
         call    sleep
+        mov     ebx, [ticks]            # it may take its time
+        add     ebx, PATIENCE_TICKS
+2:      call    wait_for_interrupt
+        cmp     [ticks], ebx
+        js      2b
+        say     "welcome: this computer stays on"
 1:      ret
 
 # In: EDX a control register or zero, ECX the type to sleep by

@@ -1,12 +1,12 @@
 //! What Tandem brings along. Today that is the guest *Welcome*, the first thing that a newcomer sees: a disk image that
-//! the build makes from the sources in `demo`, with the system's assembler. What the guest shows is painted by the build
-//! too, so that no picture and no program is kept in binary form.
+//! the build makes from the sources in `demo`, with the system's assembler. What the guest shows is painted by the
+//! build too, so that no picture and no program is kept in binary form.
 
 /// A raw disk image that any PC with a BIOS boots from: it draws a welcome, and then answers keys, the mouse and the
 /// power button.
 ///
-/// It needs a graphics adapter with VESA modes, one processor, and 32 MiB of memory. It never writes to its disk. What it
-/// says on the first serial port, line by line, stands at the head of `demo/boot.S`.
+/// It needs a graphics adapter with VESA modes, one processor, and 32 MiB of memory. It never writes to its disk.
+/// What it says on the first serial port, line by line, stands at the head of `demo/boot.S`.
 pub static WELCOME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/welcome.img"));
 
 #[cfg(test)]
