@@ -1,5 +1,5 @@
 # Welcome: the guest that a newcomer to Tandem sees first. It needs a PC with a BIOS, a VESA graphics adapter with a
-# linear frame buffer, and 64 MiB of memory or less; no operating system, no floating point, no paging.
+# linear frame buffer, and 32 MiB of memory; no operating system, no floating point, no paging.
 #
 # The parts, in the order in which they run:
 #

@@ -110,12 +110,13 @@ move:   mov     ebx, ecx
         mov     byte ptr [has_moved], 1
 5:      ret
 
-# Shows where the mouse is, if it has moved.
+# Shows where the mouse is, if it has moved. Keeps everything.
         .globl  mouse_flush
 mouse_flush:
         cmp     byte ptr [has_moved], 0
         je      1f
         mov     byte ptr [has_moved], 0
+        pushad
         call    pointer_hide
         mov     eax, [x]
         mov     [pointer_x], eax
@@ -123,7 +124,8 @@ mouse_flush:
         mov     [pointer_y], eax
         call    pointer_show            # it first: that is what a hand feels
         call    pointer_say
-        jmp     position_show
+        call    position_show
+        popad
 1:      ret
 
 # In: EAX the buttons that are pressed now

@@ -126,7 +126,18 @@ fn the_pointer_follows_the_mouse_and_a_click_on_the_button_beeps() -> Result<()>
     machine.ok("mouse", &["click", "right"])?;
     machine.wait_for_serial("pointer 662 701 buttons 2\r\n", Patience::REACTION)?;
     machine.ok("mouse", &["wheel", "2"])?;
-    wait_until("the wheel", Patience::REACTION, || Ok(machine.serial()?.contains("\nwheel ").then_some(())))
+    wait_until("the wheel", Patience::REACTION, || Ok(machine.serial()?.contains("\nwheel ").then_some(())))?;
+
+    // Movements and buttons at once
+    for _ in 0..10 {
+        move_by(&machine, -30, -20)?;
+        machine.ok("mouse", &["click", "left"])?;
+    }
+    machine.wait_for_serial("pointer 362 501 buttons 1\r\npointer 362 501 buttons 0\r\n", Patience::REACTION)?;
+    let serial = machine.serial()?;
+    let mut buttons = serial.lines().filter_map(|line| line.strip_prefix("pointer ")?.split_once(" buttons "));
+    assert!(buttons.all(|(_, buttons)| ["0", "1", "2"].contains(&buttons)), "{serial}");
+    Ok(())
 }
 
 #[test]
