@@ -65,7 +65,7 @@ fn contains(outer: &Rect, inner: &Rect) -> bool {
         && inner.y + inner.height <= outer.y + outer.height
 }
 
-fn around(left: Rect, right: Rect) -> Rect {
+pub(crate) fn around(left: Rect, right: Rect) -> Rect {
     let (x, y) = (left.x.min(right.x), left.y.min(right.y));
     let width = (left.x + left.width).max(right.x + right.width) - x;
     let height = (left.y + left.height).max(right.y + right.height) - y;

@@ -7,4 +7,8 @@ mod layout;
 pub mod pace;
 pub mod picture;
 pub mod pump;
+pub mod scale;
+#[cfg(feature = "egui")]
+pub mod texture;
+pub mod thumbnail;
 pub mod typing;

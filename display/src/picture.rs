@@ -1,5 +1,7 @@
 //! A picture as a file: PNG (ISO/IEC 15948), eight bits each of red, green and blue, marked as sRGB.
 
+use std::io::Cursor;
+
 use machine::console::Frame;
 
 /// A picture can't be made into a file.
@@ -16,6 +18,12 @@ pub enum PictureError {
     /// The encoder refused.
     #[error("the picture can't be encoded as PNG")]
     Encode(#[from] png::EncodingError),
+    /// It is no PNG.
+    #[error("the picture can't be read: it is damaged, or no PNG")]
+    Decode(#[from] png::DecodingError),
+    /// It is a PNG of another kind.
+    #[error("the picture can't be read: it has other colours than red, green and blue of eight bits each")]
+    Colours,
 }
 
 /// The bytes of a PNG file that shows `frame`. To write them so that no reader meets half a file is the caller's part.
@@ -40,22 +48,33 @@ pub fn png(frame: &Frame) -> Result<Vec<u8>, PictureError> {
     Ok(file)
 }
 
+/// The picture in a PNG file such as [`png()`] makes.
+///
+/// # Errors
+/// [`PictureError::Decode`], [`PictureError::Colours`].
+pub fn read_png(file: &[u8]) -> Result<Frame, PictureError> {
+    let mut reader = png::Decoder::new(Cursor::new(file)).read_info()?;
+    let mut bytes = vec![0; reader.output_buffer_size().ok_or(PictureError::Colours)?];
+    let info = reader.next_frame(&mut bytes)?;
+    if (info.color_type, info.bit_depth) != (png::ColorType::Rgb, png::BitDepth::Eight) {
+        return Err(PictureError::Colours);
+    }
+    let mut frame = Frame::new(info.width, info.height);
+    for (pixel, [red, green, blue]) in frame.pixels_mut().iter_mut().zip(bytes.as_chunks().0) {
+        *pixel = u32::from_be_bytes([0, *red, *green, *blue]);
+    }
+    Ok(frame)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use proptest::prelude::*;
 
     use super::*;
 
-    /// Width, height and pixels of a PNG file with three colours of eight bits.
-    fn decode(file: &[u8]) -> (u32, u32, Vec<u32>) {
-        let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
-        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-        let info = reader.next_frame(&mut bytes).unwrap();
-        assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
-        let pixel = |rgb: &[u8]| u32::from_be_bytes([0, rgb[0], rgb[1], rgb[2]]);
-        (info.width, info.height, bytes.chunks(3).map(pixel).collect())
+    #[test]
+    fn what_is_no_picture_is_an_error() {
+        assert!(matches!(read_png(b"<html>"), Err(PictureError::Decode(_))));
     }
 
     #[test]
@@ -71,8 +90,9 @@ mod tests {
                 // The topmost byte means nothing.
                 *pixel = (index as u32).wrapping_add(seed).wrapping_mul(0x9e37_79b1);
             }
-            let expected = frame.pixels().iter().map(|pixel| pixel & 0xff_ffff).collect();
-            prop_assert_eq!(decode(&png(&frame).unwrap()), (width, height, expected));
+            let read = read_png(&png(&frame).unwrap()).unwrap();
+            frame.pixels_mut().iter_mut().for_each(|pixel| *pixel &= 0xff_ffff);
+            prop_assert_eq!(read, frame);
         }
     }
 }

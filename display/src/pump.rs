@@ -145,6 +145,14 @@ impl Pump {
         self.shared.front.lock().frame.clone()
     }
 
+    /// The picture as it is now, and its number, unless that is `known`: the number of the picture's last change.
+    #[must_use]
+    pub fn snapshot_after(&self, known: Option<u64>) -> Option<(Frame, u64)> {
+        self.shared.refresh();
+        let front = self.shared.front.lock();
+        (known != Some(front.sequence)).then(|| (front.frame.clone(), front.sequence))
+    }
+
     /// Width and height of the picture as it is now, without drawing it.
     #[must_use]
     pub fn size(&self) -> (u32, u32) {

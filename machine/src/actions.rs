@@ -1,5 +1,5 @@
-//! What a person can do to a machine, to the library or with this host, as data in one place: the command line, menus,
-//! the command palette and the list of shortcuts are made from [`ALL`].
+//! What a person can do to a machine, to the library, with this host or with a window, as data in one place: the command line,
+//! menus, the command palette and the list of shortcuts are made from [`ALL`].
 //!
 //! An action says what it is called, what it takes, and in which states of a machine it makes sense. What it does is
 //! said by whoever carries it out, under its [`Action::id`]. Where a refusal depends on more than the state (a name that
@@ -46,6 +46,18 @@ pub enum Scope {
     Library,
     /// This computer.
     Host,
+    /// A machine's window; there is no command for it.
+    Window,
+    /// The manager's window; there is no command for it.
+    Manager,
+}
+
+impl Scope {
+    /// Whether there is a command for what is done to it.
+    #[must_use]
+    pub const fn has_commands(self) -> bool {
+        matches!(self, Scope::Machine | Scope::Library | Scope::Host)
+    }
 }
 
 /// Something that an action takes.
@@ -232,6 +244,7 @@ mod tests {
     fn shortcuts_are_unique_among_what_can_be_done_at_the_same_time() {
         for (index, one) in ALL.iter().enumerate() {
             for other in &ALL[..index] {
+                // In the manager's window there are no host keys, in a machine's no shortcuts.
                 let together = State::ALL.iter().any(|state| one.is_allowed_in(*state) && other.is_allowed_in(*state));
                 if together {
                     assert!(one.shortcut.is_none() || one.shortcut != other.shortcut, "{} {}", one.id, other.id);
@@ -252,7 +265,8 @@ mod tests {
                 "{}",
                 action.id
             );
-            assert!(machine || action.host_key.is_none(), "{}", action.id);
+            assert!(machine || action.scope == Scope::Window || action.host_key.is_none(), "{}", action.id);
+            assert!(action.scope.has_commands() || action.arguments.is_empty(), "{}", action.id);
         }
     }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::keys::Key;
 
 /// A rectangle of a picture, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rect {
     /// Left edge.
     pub x: u32,

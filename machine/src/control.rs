@@ -1,10 +1,11 @@
 //! The control protocol: what the manager, the command line and tests say to a machine's process over its socket.
 //!
 //! One JSON object a line in each direction: an [`Envelope`] with a [`Request`], and a [`Reply`]. A connection may
-//! carry many. Three things go beyond lines:
+//! carry many. Four things go beyond lines:
 //! - [`Request::Insert`] comes with the disc's open file as `SCM_RIGHTS` on the line's first byte;
 //! - [`Reply::Picture`] is followed by so many bytes of PNG;
-//! - after [`Reply::Attached`] the connection is the serial line itself, raw, in both directions.
+//! - after [`Reply::Attached`] the connection is the serial line itself, raw, in both directions;
+//! - after [`Reply::Console`] it is a window's own, and goes on as [`crate::window`] says.
 
 use std::collections::BTreeMap;
 
@@ -55,6 +56,15 @@ pub enum Request {
     Kill,
     /// The picture, as a PNG: [`Reply::Picture`].
     Screenshot,
+    /// The picture made small, if it has changed: [`Reply::Thumbnail`], or [`Reply::Done`] if it hasn't.
+    Thumbnail {
+        /// The most that it may be wide, in pixels.
+        width: u32,
+        /// The most that it may be high, in pixels.
+        height: u32,
+        /// The number of the picture that the asker has.
+        known: Option<u64>,
+    },
     /// The characters on the screen: [`Reply::Text`].
     Text,
     /// What a person would do, one after the other, at a person's pace: [`Reply::Done`] or [`Reply::Untaken`]. It is one
@@ -79,6 +89,12 @@ pub enum Request {
     },
     /// Counters: [`Reply::Statistics`].
     Statistics,
+    /// Look at the console, in a window: [`Reply::Console`]. Where a window on the same `display` is open already, that one
+    /// comes to the front instead: [`Reply::Done`]. One on another display is closed.
+    Console {
+        /// What tells the display apart from others, for example `"x11:0"`.
+        display: String,
+    },
 }
 
 /// What a machine answers.
@@ -103,10 +119,19 @@ pub enum Reply {
         /// Its length.
         bytes: usize,
     },
+    /// A PNG of so many bytes follows.
+    Thumbnail {
+        /// Its length; zero when the machine shows nothing.
+        bytes: usize,
+        /// The number of the picture.
+        number: u64,
+    },
     /// The rows of the text screen, or nothing while a picture is shown.
     Text(Option<String>),
     /// The serial line follows.
     Attached,
+    /// The console follows.
+    Console,
     /// The counters.
     Statistics(Statistics),
 }

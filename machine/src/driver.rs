@@ -157,7 +157,7 @@ impl<E: Engine> Default for Queue<E> {
 }
 
 /// What everybody may see of a machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// The state.
     pub state: State,

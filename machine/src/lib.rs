@@ -24,3 +24,4 @@ pub mod state;
 pub mod suggest;
 pub mod time;
 pub mod timestamp;
+pub mod window;

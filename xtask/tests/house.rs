@@ -38,7 +38,7 @@ const UNSAFE_PLACES: [&str; 5] =
     ["hypervisor/src/", "processor/src/tlb", "processor/src/compiled", "storage/src/image/iovec.rs", "network/src/tap"];
 
 /// Licences of other people's crates that go together with ours.
-const LICENCES: [&str; 12] = [
+const LICENCES: [&str; 14] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -48,6 +48,9 @@ const LICENCES: [&str; 12] = [
     "CC0-1.0",
     "ISC",
     "MIT",
+    // Of the fonts in our windows.
+    "OFL-1.1",
+    "Ubuntu-font-1.0",
     "Unicode-3.0",
     "Zlib",
     "bzip2-1.0.6",

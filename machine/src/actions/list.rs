@@ -44,6 +44,7 @@ pub static ALL: &[Action] = &[
         shortcut: ctrl(Key::KeyN),
         ..library("create", "New machine…", "Make a machine")
     },
+    library("welcome", "Try Welcome", "Make the machine Welcome, a small computer to try this program with"),
     Action {
         arguments: &[flag("trash", "List the machines in the trash instead")],
         lists: true,
@@ -51,7 +52,6 @@ pub static ALL: &[Action] = &[
     },
     Action {
         lists: true,
-        shortcut: Some(Chord { ctrl: false, shift: false, key: Key::Enter }),
         ..machine("show", "Details", "Show what a machine is made of and what it is doing", State::ALL)
     },
     Action {
@@ -109,6 +109,10 @@ pub static ALL: &[Action] = &[
         arguments: &[MACHINE, HEADLESS],
         shortcut: ctrl(Key::KeyR),
         ..machine("start", "Start", "Start a machine, and return at once", State::AT_REST)
+    },
+    Action {
+        shortcut: Some(Chord { ctrl: false, shift: false, key: Key::Enter }),
+        ..machine("window", "Show window", "Open a running machine's window, or bring it to the front", CONSOLE)
     },
     Action {
         arguments: &[
@@ -215,7 +219,28 @@ pub static ALL: &[Action] = &[
         lists: true,
         ..machine("logs", "Log", "Show the log of a machine's last run", State::ALL)
     },
+    window("full-screen", "Full screen", "Let the machine's picture fill the screen", Key::KeyF),
+    window("scaling", "Next scaling", "Show the picture in its own size, in whole multiples, or as large as fits", Key::KeyC),
+    window("capture", "Capture the mouse", "Give the mouse to the machine, or take it back", Key::KeyG),
+    window("ctrl-alt-del", "Send Ctrl+Alt+Del", "Press Ctrl+Alt+Del on the machine's keyboard", Key::Delete),
+    window("type-clipboard", "Type the clipboard", "Type the clipboard's text on the machine's keyboard", Key::KeyV),
+    window("shortcuts", "Keyboard shortcuts", "Show every key that means something to this window", Key::Home),
+    window("close", "Close window", "Close the machine's window; the machine can go on running without", Key::KeyQ),
+    Action {
+        shortcut: Some(Chord { ctrl: true, shift: true, key: Key::KeyP }),
+        ..manager("palette", "All actions…", "Find anything that can be done by its name")
+    },
+    Action { shortcut: ctrl(Key::KeyF), ..manager("search", "Find a machine", "Show only the machines whose names hold some letters") },
+    Action { shortcut: ctrl(Key::KeyQ), ..manager("quit", "Quit", "Close this window; running machines go on") },
 ];
+
+const fn window(id: &'static str, label: &'static str, help: &'static str, host_key: Key) -> Action {
+    Action { scope: Scope::Window, arguments: &[], host_key: Some(host_key), ..machine(id, label, help, &[]) }
+}
+
+const fn manager(id: &'static str, label: &'static str, help: &'static str) -> Action {
+    Action { scope: Scope::Manager, arguments: &[], ..machine(id, label, help, &[]) }
+}
 
 const fn machine(id: &'static str, label: &'static str, help: &'static str, states: &'static [State]) -> Action {
     Action {
