@@ -6,7 +6,8 @@ use machine::actions::{ALL, Action, Argument, Kind};
 
 /// The option that every listing action has beside its arguments.
 const JSON: &str = "json";
-/// `tandem run` for `tandem start`: no terminal, and standard output says what becomes of it. Not for people.
+/// `tandem run` for `tandem start`: no terminal, and standard output says what becomes of it. Likewise `tandem window`, which
+/// begins when its standard input ends. Not for people.
 pub(crate) const DETACHED: &str = "detached";
 
 /// The whole command line.
@@ -14,19 +15,18 @@ pub(crate) fn command() -> Command {
     Command::new("tandem")
         .about("Runs virtual machines: stock PCs on KVM")
         .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
         .max_term_width(100)
         .after_help(
-            "The library of machines is in $TANDEM_HOME, or else in $XDG_DATA_HOME/tandem.\n\
+            "Without a command, 'tandem' opens the manager's window.\n\
+             The library of machines is in $TANDEM_HOME, or else in $XDG_DATA_HOME/tandem.\n\
              'tandem run' ends with status 0 when the guest switched itself off, 3 when it was killed, 4 when it failed.",
         )
-        .subcommands(ALL.iter().map(subcommand))
+        .subcommands(ALL.iter().filter(|action| action.scope.has_commands()).map(subcommand))
 }
 
 fn subcommand(action: &'static Action) -> Command {
     let command = Command::new(action.id).about(action.help).args(action.arguments.iter().map(argument));
-    if action.id == "run" {
+    if ["run", "window"].contains(&action.id) {
         return command.arg(Arg::new(DETACHED).long(DETACHED).action(ArgAction::SetTrue).hide(true));
     }
     if !action.lists {

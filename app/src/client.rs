@@ -24,6 +24,8 @@ const INPUT_PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) struct Client {
     socket: UnixStream,
     buffer: Vec<u8>,
+    /// Files that came with what was read.
+    files: Vec<OwnedFd>,
 }
 
 /// A machine answered that it did not do what was asked; its own sentence.
@@ -46,7 +48,7 @@ impl Client {
             Ok(socket) => {
                 socket.set_read_timeout(Some(PATIENCE))?;
                 socket.set_write_timeout(Some(PATIENCE))?;
-                Ok(Some(Client { socket, buffer: Vec::new() }))
+                Ok(Some(Client { socket, buffer: Vec::new(), files: Vec::new() }))
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)
@@ -120,9 +122,10 @@ impl Client {
         Ok(bytes)
     }
 
-    /// The raw connection after a [`Reply::Attached`], with the bytes that have arrived already.
-    pub(crate) fn into_stream(self) -> (UnixStream, Vec<u8>) {
-        (self.socket, self.buffer)
+    /// The raw connection after a [`Reply::Attached`] or [`Reply::Console`], with the bytes and files that have arrived
+    /// already.
+    pub(crate) fn into_parts(self) -> (UnixStream, Vec<u8>, Vec<OwnedFd>) {
+        (self.socket, self.buffer, self.files)
     }
 
     fn line(&mut self) -> Result<Vec<u8>> {
@@ -135,7 +138,9 @@ impl Client {
             if self.buffer.len() > LINE_MAX {
                 bail!("the machine's answer has no end");
             }
-            let count = self.socket.read(&mut chunk).map_err(|error| match error.kind() {
+            // What follows the answer at once may come with files.
+            let received = descriptors::receive(&self.socket, &mut chunk, &mut self.files);
+            let count = received.map_err(|error| match error.kind() {
                 io::ErrorKind::WouldBlock => anyhow::Error::new(Late),
                 _ => error.into(),
             })?;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
-    os::unix::fs::FileTypeExt,
+    os::unix::{fs::FileTypeExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -114,6 +114,7 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
 /// What that process says.
 pub(crate) fn start(library: &Library, name: &str) -> Result<()> {
     let mut child = Command::new("/proc/self/exe")
+        .arg0("tandem")
         .args(["run", "--detached", "--", name])
         .env("TANDEM_HOME", library.root())
         .stdin(Stdio::null())
@@ -126,6 +127,8 @@ pub(crate) fn start(library: &Library, name: &str) -> Result<()> {
         output.read_to_string(&mut said).context("the machine's process can't be heard")?;
     }
     if said == crate::STARTED {
+        // If it ends before we do, somebody has to have waited for it.
+        let _ = std::thread::Builder::new().name("child".into()).spawn(move || child.wait());
         return Ok(());
     }
     let _ = child.wait();

@@ -7,14 +7,17 @@ mod commands;
 mod descriptors;
 mod firmware;
 mod launch;
+mod live;
+mod manager;
+mod order;
 mod output;
 mod process;
 mod serial_file;
+mod ui;
 mod usage;
+mod window;
 
 use std::process::ExitCode;
-
-use clap::error::ErrorKind;
 
 /// What a detached machine's process writes when it runs.
 const STARTED: &str = "started\n";
@@ -27,16 +30,20 @@ fn main() -> ExitCode {
     }
     let matches = match arguments::command().try_get_matches() {
         Ok(matches) => matches,
-        Err(help) if !help.use_stderr() || help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        Err(help) if !help.use_stderr() => {
             let _ = help.print();
-            return if help.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return ExitCode::SUCCESS;
         }
         Err(mistake) => {
             output::error(&anyhow::Error::msg(usage::sentence(&mistake)));
             return ExitCode::FAILURE;
         }
     };
-    match commands::run(&matches) {
+    let done = match matches.subcommand() {
+        Some((id, matches)) => commands::run(id, matches),
+        None => manager::run().map(|()| ExitCode::SUCCESS),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             output::error(&error);

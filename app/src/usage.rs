@@ -8,7 +8,10 @@ pub(crate) fn sentence(error: &clap::Error) -> String {
     if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) =
         (error.kind(), error.get(ContextKind::InvalidSubcommand))
     {
-        let meant = suggest::nearest(word, machine::actions::ALL.iter().map(|action| action.id));
+        let meant = suggest::nearest(
+            word,
+            machine::actions::ALL.iter().filter(|action| action.scope.has_commands()).map(|action| action.id),
+        );
         let hint = meant.map(|meant| format!("Did you mean '{meant}'? ")).unwrap_or_default();
         return format!("there is no command '{word}'. {hint}`tandem help` lists all");
     }

@@ -12,14 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use machine::{
-    definition::{Bus, CdDrive, Definition, Disk, FilePath, Image, ImageFormat, Kernel, Serial},
+    definition::{Definition, Disk, FilePath, Kernel, Serial},
     name::Name,
     size::{Size, SizeError},
 };
-use storage::{
-    image::{self, NewImage},
-    library::{Draft, Library, Listed, Owner},
-};
+use storage::library::{Library, Listed, Owner};
 use uuid::Uuid;
 
 use super::{
@@ -29,7 +26,8 @@ use super::{
 };
 use crate::{
     arguments::Given,
-    launch, output,
+    order::{self, DiskOrder, KernelOrder, Order},
+    output,
     serial_file::{self, Kept},
 };
 
@@ -37,25 +35,29 @@ use crate::{
 const SNAPSHOT: &str = ",snapshot";
 
 pub(super) fn create(given: &Given<'_>) -> Result<()> {
-    let name = new_name(given.required("name")?)?;
-    let library = library()?;
-    let draft = library.draft(&name)?;
-    let mut definition = Definition::new(name, draft.uuid());
-    definition.created = Some(SystemTime::now().into());
-    definition.memory = size(given.required("memory")?)?;
-    definition.cpus = given.number("cpus").unwrap_or(definition.cpus);
-    for text in given.texts("disk") {
-        let disk = add_disk(&definition, text, &draft.disks_dir())?;
-        definition.disks.push(disk);
-    }
-    let disc = given.text("iso").map(disc_path).transpose()?;
-    definition.cdroms.push(CdDrive { id: definition.free_id("cd"), file: disc });
+    let mut order = Order::new(new_name(given.required("name")?)?);
+    order.memory = size(given.required("memory")?)?;
+    order.cpus = given.number("cpus").unwrap_or(order.cpus);
+    order.disks = given.texts("disk").into_iter().map(disk_order).collect::<Result<_>>()?;
+    order.disc = given.text("iso").map(absolute).transpose()?;
     if let Some(kernel) = given.text("kernel") {
-        definition.kernel = Some(Kernel { file: kernel_path(kernel)?, initrd: None, cmdline: String::new() });
+        order.kernel = Some(KernelOrder {
+            file: absolute(kernel)?,
+            initrd: given.text("initrd").map(absolute).transpose()?,
+            cmdline: given.text("cmdline").unwrap_or_default().to_owned(),
+        });
     }
-    change_kernel(&mut definition, given)?;
-    change_serial(&mut definition, given, &library, &draft.disks_dir())?;
-    commit(draft, definition)
+    order.serial = given.text("serial").map(absolute).transpose()?;
+    make(order)
+}
+
+pub(super) fn welcome() -> Result<()> {
+    make(Order::welcome()?)
+}
+
+fn make(order: Order) -> Result<()> {
+    let machine = order.make(&library()?)?;
+    output::line(format_args!("'{}' is ready: `tandem start` runs it", machine.name()))
 }
 
 /// A name from a command line: blanks around it were not meant.
@@ -63,52 +65,33 @@ fn new_name(text: &str) -> Result<Name> {
     Ok(Name::new(text.trim())?)
 }
 
-fn commit(draft: Draft, definition: Definition) -> Result<()> {
-    let machine = draft.commit(definition)?;
-    output::line(format_args!("'{}' is ready: `tandem start` runs it", machine.name()))
-}
-
 fn size(text: &str) -> Result<Size> {
     Ok(text.parse::<Size>()?)
 }
 
-/// A disk from what a person wrote: the size of a new one, made in `folder`, or an image file.
-fn add_disk(definition: &Definition, text: &str, folder: &Path) -> Result<Disk> {
-    let id = definition.free_id("disk");
+/// A disk from what a person wrote: the size of a new one, or an image file.
+fn disk_order(text: &str) -> Result<DiskOrder> {
     let (text, throw_away_writes) = split_snapshot(text);
     let text = text.as_str();
-    let uuid = Uuid::new_v4();
-    let image = match text.parse::<Size>() {
+    match text.parse::<Size>() {
         Ok(_) if throw_away_writes => bail!("',snapshot' is for image files: a new disk has nothing to keep"),
         Ok(_) if Path::new(text).exists() => {
             bail!(
                 "'{text}' is a size, and a file is called so too. Write ./{text} for the file, or choose another size"
             )
         }
-        Ok(size) => {
-            let path = folder.join(format!("{id}-{}.qcow2", &uuid.simple().to_string()[..8]));
-            make_image(&path, size)?;
-            Image { uuid, file: FilePath::new(&path)?, format: ImageFormat::Qcow2, read_only: false }
-        }
+        Ok(size) => Ok(DiskOrder::New(size)),
         // A number is no file's name, unless there is such a file.
-        Err(error) if !matches!(error, SizeError::Syntax(_)) && !Path::new(text).exists() => return Err(error.into()),
-        Err(_) => existing_image(text, uuid, throw_away_writes)?,
-    };
-    Ok(Disk { id, bus: Bus::Ahci, serial: None, throw_away_writes, images: vec![image] })
-}
-
-/// Makes an empty image; nothing is left if that fails.
-fn make_image(path: &Path, size: Size) -> Result<()> {
-    let file = File::options().read(true).write(true).create_new(true).open(path);
-    let file = file.with_context(|| format!("can't make a disk of {size}"))?;
-    let made = image::create_qcow2(&file, &NewImage::new(size.as_bytes()));
-    if made.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    match made {
-        // It says what was to be made.
-        Err(error @ image::ImageError::BadSize { .. }) => Err(error.into()),
-        made => made.with_context(|| format!("can't make a disk of {size}")),
+        Err(error) if !matches!(error, SizeError::Syntax(_)) && !Path::new(text).exists() => Err(error.into()),
+        Err(_) => {
+            if text.is_empty() || !absolute(text)?.exists() {
+                if throw_away_writes && Path::new(&format!("{text}{SNAPSHOT}")).exists() {
+                    bail!("there is no file '{text}'. If '{text}{SNAPSHOT}' is meant, write {text},{SNAPSHOT}");
+                }
+                bail!("'{text}' is neither a size (such as 20G) nor a file that is there");
+            }
+            Ok(DiskOrder::Existing { file: absolute(text)?, throw_away_writes })
+        }
     }
 }
 
@@ -121,38 +104,6 @@ fn split_snapshot(text: &str) -> (String, bool) {
     }
 }
 
-/// An image file that is there. It is looked at, so that what can't be used is said now and not at the start.
-fn existing_image(text: &str, uuid: Uuid, throw_away_writes: bool) -> Result<Image> {
-    let path = if text.is_empty() { PathBuf::new() } else { absolute(text)? };
-    if text.is_empty() || !path.exists() {
-        if throw_away_writes && Path::new(&format!("{text}{SNAPSHOT}")).exists() {
-            bail!("there is no file '{text}'. If '{text}{SNAPSHOT}' is meant, write {text},{SNAPSHOT}");
-        }
-        bail!("'{text}' is neither a size (such as 20G) nor a file that is there");
-    }
-    let file = launch::open(&path, !throw_away_writes)?;
-    let found = image::info(&file).with_context(|| format!("'{text}' can't be used as a disk"))?;
-    if let Some(backing) = found.backing {
-        bail!("'{text}' holds only the changes to another image ({}), which would be missing", backing.name);
-    }
-    Ok(Image { uuid, file: FilePath::new(&path)?, format: found.format, read_only: false })
-}
-
-/// The path of a disc that can be used.
-pub(super) fn disc_path(text: &str) -> Result<FilePath> {
-    let path = absolute(text)?;
-    let file: File = launch::open(&path, false)?;
-    image::check_disc(&file).with_context(|| format!("'{text}' can't be used as a disc"))?;
-    Ok(FilePath::new(&path)?)
-}
-
-fn kernel_path(text: &str) -> Result<FilePath> {
-    let path = absolute(text)?;
-    let file = launch::open(&path, false)?;
-    hypervisor::loader::Kernel::read(file).with_context(|| format!("'{text}' can't be started"))?;
-    Ok(FilePath::new(&path)?)
-}
-
 fn change_kernel(definition: &mut Definition, given: &Given<'_>) -> Result<()> {
     let (initrd, cmdline) = (given.text("initrd"), given.text("cmdline"));
     if initrd.is_none() && cmdline.is_none() {
@@ -160,9 +111,7 @@ fn change_kernel(definition: &mut Definition, given: &Given<'_>) -> Result<()> {
     }
     let kernel = definition.kernel.as_mut().context("the machine starts no kernel directly: give one with --kernel")?;
     if let Some(initrd) = initrd {
-        let path = absolute(initrd)?;
-        launch::open(&path, false)?;
-        kernel.initrd = Some(FilePath::new(&path)?);
+        kernel.initrd = Some(order::initrd_path(&absolute(initrd)?)?);
     }
     if let Some(cmdline) = cmdline {
         cmdline.clone_into(&mut kernel.cmdline);
@@ -216,7 +165,7 @@ pub(super) fn edit(given: &Given<'_>) -> Result<()> {
     }
     let mut made = Made::default();
     for text in given.texts("add-disk") {
-        let disk = add_disk(&definition, text, &machine.disks_dir())?;
+        let disk = disk_order(text)?.make(&definition, &machine.disks_dir())?;
         made.note(&disk, &machine.disks_dir());
         definition.disks.push(disk);
     }
@@ -227,7 +176,7 @@ pub(super) fn edit(given: &Given<'_>) -> Result<()> {
         definition.kernel = None;
     }
     if let Some(kernel) = given.text("kernel") {
-        let file = kernel_path(kernel)?;
+        let file = order::kernel_path(&absolute(kernel)?)?;
         let (initrd, cmdline) =
             definition.kernel.take().map(|kernel| (kernel.initrd, kernel.cmdline)).unwrap_or_default();
         definition.kernel = Some(Kernel { file, initrd, cmdline });

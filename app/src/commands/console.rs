@@ -120,7 +120,7 @@ fn button(name: &str) -> Result<Button> {
 pub(super) fn serial(given: &Given<'_>) -> Result<()> {
     let (machine, mut client) = connect(given, "serial")?;
     let Reply::Attached = client.ask(Request::Serial)? else { bail!("an unexpected answer") };
-    let (socket, first) = client.into_stream();
+    let (socket, first, _) = client.into_parts();
     socket.set_read_timeout(None)?;
     let terminal = RawTerminal::enter()?;
     if terminal.is_some() {

@@ -10,13 +10,12 @@ use machine::{
 use storage::library::{Library, LibraryError, Machine, Owner};
 
 use super::{
-    change::disc_path,
-    library,
+    absolute, library,
     live::{PATIENCE, look},
     machine,
     power::is_at_rest,
 };
-use crate::{arguments::Given, launch};
+use crate::{arguments::Given, launch, order::disc_path};
 
 pub(super) fn eject(given: &Given<'_>) -> Result<()> {
     let library = library()?;
@@ -35,7 +34,7 @@ pub(super) fn insert(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let machine = machine(&library, given)?;
     let drive = drive(&machine, given)?;
-    let disc = disc_path(given.required("file")?)?;
+    let disc = disc_path(&absolute(given.required("file")?)?)?;
     let live = look(&library, &machine, PATIENCE)?;
     live.allows(&machine, "insert")?;
     if !live.state().is_some_and(is_at_rest) {

@@ -4,9 +4,8 @@ use std::time::SystemTime;
 
 mod change;
 mod console;
-mod live;
 mod media;
-mod power;
+pub(crate) mod power;
 mod report;
 mod target;
 
@@ -17,20 +16,20 @@ use clap::ArgMatches;
 use machine::control;
 use storage::library::{Library, Listed, Machine};
 
-use crate::{arguments::Given, client::Client};
+use crate::{arguments::Given, client::Client, live};
 
 /// Carries out the command that was given.
 ///
 /// # Errors
 /// What a person reads.
-pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode> {
-    let (id, matches) = matches.subcommand().context("no command was given")?;
+pub(crate) fn run(id: &str, matches: &ArgMatches) -> Result<ExitCode> {
     let given = &Given::new(matches);
     let done = |()| ExitCode::SUCCESS;
     match id {
         "run" => return power::run(given),
         "doctor" => return report::doctor(given),
         "create" => change::create(given),
+        "welcome" => change::welcome(),
         "list" => report::list(given),
         "show" => report::show(given),
         "edit" => change::edit(given),
@@ -39,6 +38,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode> {
         "undelete" => change::undelete(given),
         "empty-trash" => change::empty_trash(),
         "start" => power::start(given),
+        "window" => power::window(given),
         "stop" => power::stop(given),
         "kill" => power::kill(given),
         "pause" => power::ask(given, "pause", control::Request::Pause),

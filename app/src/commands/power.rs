@@ -1,7 +1,9 @@
 //! Starting and stopping.
 
 use std::{
-    process::ExitCode,
+    io,
+    os::unix::process::CommandExt,
+    process::{Child, Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -18,7 +20,7 @@ use super::{
     live::{Live, PATIENCE, Silence, look},
     machine,
 };
-use crate::{arguments::Given, launch, output, process};
+use crate::{arguments::Given, launch, output, process, ui};
 
 /// How long a machine's process may take to end after it was told to.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +33,14 @@ pub(super) fn run(given: &Given<'_>) -> Result<ExitCode> {
         let _ = rustix::process::setsid();
     }
     let library = library()?;
-    match launch::run(&library, given.required("name")?, detached) {
+    let name = given.required("name")?;
+    // It waits for the end of its input, which is this process's end or the machine's beginning.
+    let _window = if detached || given.flag("headless") || !has_display() {
+        None
+    } else {
+        Some(spawn_window(&library, name, Stdio::piped())?)
+    };
+    match launch::run(&library, name, detached) {
         Ok(never) => match never {},
         Err(error) if detached => {
             output::line(output::sentence(&error))?;
@@ -45,7 +54,47 @@ pub(super) fn start(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let machine = machine(&library, given)?;
     look(&library, &machine, PATIENCE)?.allows(&machine, "start")?;
-    launch::start(&library, machine.name().as_str())
+    let name = machine.name().as_str();
+    launch::start(&library, name)?;
+    if given.flag("headless") {
+        return Ok(());
+    }
+    if !has_display() {
+        return output::line(format_args!(
+            "'{name}' runs without a window: there is no display here. `tandem window` opens one"
+        ));
+    }
+    spawn_window(&library, name, Stdio::null()).map(drop)
+}
+
+/// Whether a window can be opened from here.
+fn has_display() -> bool {
+    ui::shell::display_name().is_some()
+}
+
+/// Opens a machine's window in a process of its own, as soon as `input` ends.
+pub(crate) fn spawn_window(library: &Library, name: &str, input: Stdio) -> Result<Child> {
+    Command::new("/proc/self/exe")
+        .arg0("tandem")
+        .args(["window", "--detached", "--", name])
+        .env("TANDEM_HOME", library.root())
+        .stdin(input)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("can't start the window's process")
+}
+
+/// Becomes the machine's window. With `--detached` for others of our commands: apart from their terminal, and when its input
+/// has ended.
+pub(super) fn window(given: &Given<'_>) -> Result<()> {
+    if given.flag(crate::arguments::DETACHED) {
+        let _ = rustix::process::setsid();
+        io::copy(&mut io::stdin(), &mut io::sink()).context("the one who opens the window can't be heard")?;
+    }
+    let library = library()?;
+    let machine = machine(&library, given)?;
+    crate::window::run(&library, &machine)
 }
 
 pub(super) fn ask(given: &Given<'_>, id: &str, request: Request) -> Result<()> {
@@ -72,30 +121,37 @@ pub(super) fn stop(given: &Given<'_>) -> Result<()> {
 
 pub(super) fn kill(given: &Given<'_>) -> Result<()> {
     let library = library()?;
-    let machine = machine(&library, given)?;
-    let live = look(&library, &machine, KILL_PATIENCE)?;
-    live.allows(&machine, "kill")?;
-    let presence = library.presence(&machine)?;
+    kill_machine(&library, &machine(&library, given)?)
+}
+
+/// Pulls a machine's plug, and waits until it is off, whatever its process is doing.
+///
+/// # Errors
+/// It makes no sense in its state, or the host can't end the process.
+pub(crate) fn kill_machine(library: &Library, machine: &Machine) -> Result<()> {
+    let live = look(library, machine, KILL_PATIENCE)?;
+    live.allows(machine, "kill")?;
+    let presence = library.presence(machine)?;
     let mut listens = true;
     match live {
         // It may end before it answers.
         Live::Answers(_, mut client) => drop(client.ask(Request::Kill)),
         Live::Silent(Silence::Stopped(_), _) => listens = false,
-        Live::Silent(_, record) => signal(&library, &machine, &record, process::PLUG)?,
+        Live::Silent(_, record) => signal(library, machine, &record, process::PLUG)?,
         Live::Settled(_) => {}
     }
-    let off = listens && wait_until_off(&library, &machine, KILL_PATIENCE)?;
+    let off = listens && wait_until_off(library, machine, KILL_PATIENCE)?;
     // Now or while it listens no more: the kernel ends the process, and with it the lock.
-    let Presence::Owned(Some(record)) = presence else { return if off { Ok(()) } else { unnamed(&machine) } };
+    let Presence::Owned(Some(record)) = presence else { return if off { Ok(()) } else { unnamed(machine) } };
     if !off {
-        signal(&library, &machine, &record, Signal::KILL)?;
-        if !wait_until_off(&library, &machine, KILL_PATIENCE)? {
+        signal(library, machine, &record, Signal::KILL)?;
+        if !wait_until_off(library, machine, KILL_PATIENCE)? {
             let (pid, name) = (record.pid, machine.name());
             bail!("the process {pid} of '{name}' can't be ended: the host keeps it waiting for a disk");
         }
     }
     // However the process ended, a person wanted it. Somebody may have started it again by now.
-    match library.end_run_of(&machine, &record) {
+    match library.end_run_of(machine, &record) {
         Ok(()) | Err(LibraryError::Running { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -5,13 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use machine::{console::Input, engine::InputTarget, keys::Key};
+use machine::{
+    console::{Button, Input},
+    engine::InputTarget,
+    keys::Key,
+};
 use parking_lot::{Condvar, Mutex};
 
 /// How long a person holds a key, and waits before the next: the guest's own buffers are small.
 const PACE: Duration = Duration::from_millis(20);
 /// How long the guest may leave a key or a click untaken.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the guest may leave what a person's own hands do untaken.
+const HANDS_PATIENCE: Duration = Duration::from_millis(300);
 /// How long one program may be silent before another has its turn.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long one program may wait for another. A long text takes minutes.
@@ -64,6 +70,11 @@ impl Desk {
         Sitting { desk: self.clone(), id, held: Vec::new() }
     }
 
+    /// A person's own hands, in a window.
+    pub(super) fn hands(&self) -> Hands {
+        Hands { target: self.target.clone(), keys: Vec::new(), buttons: Vec::new(), ignored: false }
+    }
+
     /// Waits until `is_so`, while that is `wanted`.
     fn wait(&self, wanted: &dyn Fn() -> bool, mut is_so: impl FnMut() -> bool) -> Result<(), Waited> {
         let deadline = Instant::now() + self.patience;
@@ -84,6 +95,58 @@ impl Desk {
 enum Waited {
     TooLong,
     Unwanted,
+}
+
+/// What a person does in the machine's window reaches the guest at once, beside what programs type. The keys and buttons that
+/// are still down when this is dropped are let go.
+pub(super) struct Hands {
+    target: Arc<dyn InputTarget>,
+    keys: Vec<Key>,
+    buttons: Vec<Button>,
+    /// The guest has left a key untaken for as long as one is waited for: it may read none at all.
+    ignored: bool,
+}
+
+impl Hands {
+    /// Passes it on. A guest that is slow is waited for a moment, so that nothing is lost of what is typed fast; a guest that
+    /// takes nothing gets nothing, as from real hardware whose buffer is full.
+    pub(super) fn act(&mut self, input: &Input) {
+        let deadline = Instant::now() + HANDS_PATIENCE;
+        let mut taken = self.target.input(input);
+        while !taken && !self.ignored {
+            // The guest tells nobody that it has read a key.
+            std::thread::sleep(PACE / 10);
+            taken = self.target.input(input);
+            self.ignored = !taken && Instant::now() > deadline;
+        }
+        if !taken {
+            return;
+        }
+        self.ignored = false;
+        match *input {
+            Input::Key { key, down } => note(&mut self.keys, key, down),
+            Input::Button { button, down } => note(&mut self.buttons, button, down),
+            Input::Move { .. } | Input::Wheel { .. } => {}
+        }
+    }
+}
+
+fn note<T: PartialEq>(held: &mut Vec<T>, what: T, down: bool) {
+    held.retain(|other| *other != what);
+    if down {
+        held.push(what);
+    }
+}
+
+impl Drop for Hands {
+    fn drop(&mut self) {
+        for key in self.keys.drain(..).rev() {
+            self.target.input(&Input::Key { key, down: false });
+        }
+        for button in self.buttons.drain(..).rev() {
+            self.target.input(&Input::Button { button, down: false });
+        }
+    }
 }
 
 /// One program's use of the console. The keys that it still holds when this is dropped are let go.
@@ -224,6 +287,65 @@ mod tests {
         assert_eq!(sitting.carry_out(&stroke(Key::KeyA), &|| true), Ok(()));
         drop(sitting);
         assert_eq!(guest.seen.lock().last(), Some(&(Key::ShiftLeft, false)));
+    }
+
+    #[test]
+    fn hands_act_at_once_and_let_go_in_the_opposite_order() {
+        let (guest, desk) = guest(0);
+        let mut hands = desk.hands();
+        for (key, down) in [(Key::ShiftLeft, true), (Key::KeyA, true), (Key::KeyB, true), (Key::KeyB, false)] {
+            hands.act(&Input::Key { key, down });
+        }
+        hands.act(&Input::Button { button: Button::Left, down: true });
+        drop(hands);
+        assert_eq!(guest.seen.lock()[4..], [(Key::KeyA, false), (Key::ShiftLeft, false)]);
+    }
+
+    /// A keyboard that has room for a key only now and then.
+    #[derive(Default)]
+    struct Slow {
+        tries: AtomicUsize,
+        never: bool,
+        seen: Mutex<Vec<(Key, bool)>>,
+    }
+
+    impl InputTarget for Slow {
+        fn input(&self, input: &Input) -> bool {
+            let Input::Key { key, down } = *input else { return true };
+            let tries = self.tries.fetch_add(1, Ordering::SeqCst);
+            let room = !down || !self.never && tries % 3 == 2;
+            if room {
+                self.seen.lock().push((key, down));
+            }
+            room
+        }
+
+        fn is_taken(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_typed_fast_is_lost_on_a_slow_guest() {
+        let slow = Arc::new(Slow::default());
+        let mut hands = Desk::new(slow.clone()).hands();
+        let inputs = [Key::KeyA, Key::KeyB, Key::KeyC].map(stroke).concat();
+        inputs.iter().for_each(|input| hands.act(input));
+        let keys: Vec<Key> = slow.seen.lock().iter().map(|&(key, _)| key).collect();
+        assert_eq!(keys, [Key::KeyA, Key::KeyA, Key::KeyB, Key::KeyB, Key::KeyC, Key::KeyC]);
+    }
+
+    #[test]
+    fn a_guest_that_takes_nothing_is_waited_for_once() {
+        let deaf = Arc::new(Slow { never: true, ..Slow::default() });
+        let mut hands = Desk::new(deaf.clone()).hands();
+        hands.act(&stroke(Key::KeyA)[0]);
+        let tries = deaf.tries.load(Ordering::SeqCst);
+        assert!(tries > 1);
+        hands.act(&stroke(Key::KeyB)[0]);
+        assert_eq!(deaf.tries.load(Ordering::SeqCst), tries + 1);
+        drop(hands);
+        assert!(deaf.seen.lock().is_empty(), "what was not pressed is not released");
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! A machine in its process: what the control socket and, later, the window act on.
+//! A machine in its process: what the control socket and the window act on.
 
 use std::{fs::File, io, os::unix::net::UnixStream, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use display::pump::Pump;
+use display::pump::{Pump, Viewer};
 use machine::{
     console::TextScreen,
     control,
-    driver::{Handle, Request},
+    driver::{Handle, Request, Status},
 };
 use vmm_engine::pc::{Parts, Pc};
 
@@ -15,10 +15,14 @@ use super::{
     input::Desk,
     media,
     serial::{Seat, SerialLine},
+    window::WindowPlace,
 };
 
 /// How long the guest's last serial output may take to its file.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The largest side of a picture made small, in pixels.
+const THUMBNAIL_MOST: u32 = 1024;
 
 /// A running machine.
 pub(super) struct Machine {
@@ -27,13 +31,14 @@ pub(super) struct Machine {
     desk: Arc<Desk>,
     pump: Pump,
     serial: Arc<SerialLine>,
+    window: Arc<WindowPlace>,
 }
 
 impl Machine {
     pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>) -> io::Result<Self> {
         let pump = Pump::spawn(parts.screen())?;
         let desk = Desk::new(parts.input());
-        Ok(Machine { handle, parts, desk, pump, serial })
+        Ok(Machine { handle, parts, desk, pump, serial, window: Arc::default() })
     }
 
     pub(super) fn ask(&self, request: Request) -> Result<()> {
@@ -57,8 +62,38 @@ impl Machine {
         display::picture::png(&self.pump.snapshot()).context("the picture can't be made into a PNG")
     }
 
+    /// The picture made small, as a PNG (nothing for no picture) with its number, unless that is `known`.
+    pub(super) fn thumbnail(&self, size: (u32, u32), known: Option<u64>) -> Result<Option<(Vec<u8>, u64)>> {
+        let Some((frame, number)) = self.pump.snapshot_after(known) else { return Ok(None) };
+        let small = display::thumbnail::thumbnail(&frame, size.0.min(THUMBNAIL_MOST), size.1.min(THUMBNAIL_MOST));
+        if small.width() == 0 {
+            return Ok(Some((Vec::new(), number)));
+        }
+        Ok(Some((display::picture::png(&small)?, number)))
+    }
+
     pub(super) fn text(&self) -> Option<TextScreen> {
         self.pump.text()
+    }
+
+    /// The driver's status as soon as it differs from `known`, or after `limit`.
+    pub(super) fn watch_status(&self, limit: Duration, known: Option<&Status>) -> Status {
+        self.handle.wait(limit, |status| Some(status) != known).0
+    }
+
+    /// One who looks at the picture; see [`Pump::viewer`].
+    pub(super) fn viewer(&self, wake: impl Fn() + Send + Sync + 'static) -> Viewer {
+        self.pump.viewer(wake)
+    }
+
+    /// The picture is likely to change: a person did something.
+    pub(super) fn hurry_picture(&self) {
+        self.pump.hurry();
+    }
+
+    /// The place for the machine's window.
+    pub(super) fn window(&self) -> &Arc<WindowPlace> {
+        &self.window
     }
 
     /// Keyboard and mouse.

@@ -1,4 +1,4 @@
-//! A machine's process: engine, control socket and, later, window and sound, in one. See `docs/architecture.md`.
+//! A machine's process: engine and control socket. Its window is another process, which may come and go. See `docs/architecture.md`.
 
 mod connections;
 pub(crate) mod handover;
@@ -8,6 +8,7 @@ mod machine;
 mod media;
 mod serial;
 mod server;
+mod window;
 
 use std::{
     fs::File,
@@ -188,6 +189,11 @@ impl Run {
     }
 }
 
+/// The window that `tandem run` has opened is a child of the process that became the machine's.
+fn bury_children() {
+    while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
+}
+
 fn read(mut file: File) -> std::io::Result<Vec<u8>> {
     /// Firmware is at most a few MiB.
     const LIMIT: u64 = 16 << 20;
@@ -211,12 +217,23 @@ pub(crate) const PLUG: rustix::process::Signal = rustix::process::Signal::USR2;
 /// Ctrl+C and the like press the power button once, and pull the plug the second time. A terminal that goes away
 /// leaves the machine running. [`POWER_BUTTON`] and [`PLUG`] mean the same each time.
 fn listen_to_signals(handle: Handle<Pc>) -> Result<()> {
-    let mut signals =
-        Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP, POWER_BUTTON.as_raw(), PLUG.as_raw()])?;
+    let mut signals = Signals::new([
+        consts::SIGINT,
+        consts::SIGTERM,
+        consts::SIGHUP,
+        consts::SIGCHLD,
+        POWER_BUTTON.as_raw(),
+        PLUG.as_raw(),
+    ])?;
+    bury_children();
     let listen = move || {
         let mut asked = false;
         for signal in signals.forever().filter(|signal| *signal != consts::SIGHUP) {
             let request = match signal {
+                consts::SIGCHLD => {
+                    bury_children();
+                    continue;
+                }
                 _ if signal == POWER_BUTTON.as_raw() => Request::PowerButton,
                 _ if signal == PLUG.as_raw() || asked => Request::Kill,
                 _ => {

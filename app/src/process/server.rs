@@ -22,6 +22,7 @@ use super::{
     input::{Sitting, Unfinished},
     machine::Machine,
     serial::{SEATS, Seat},
+    window::{self, Taken},
 };
 use crate::{descriptors, output};
 
@@ -56,7 +57,15 @@ fn connect(socket: UnixStream, machine: &Arc<Machine>, connections: &Arc<Connect
         return;
     };
     let sitting = machine.desk().sit_down(place.id());
-    let connection = Connection { socket, machine: machine.clone(), files: Vec::new(), seat: None, sitting };
+    let connection = Connection {
+        socket,
+        machine: machine.clone(),
+        files: Vec::new(),
+        seat: None,
+        window: None,
+        bytes: Vec::new(),
+        sitting,
+    };
     let talk = move || {
         if let Err(error) = connection.talk(place) {
             tracing::debug!(%error, "a control connection ended");
@@ -79,6 +88,10 @@ struct Connection {
     files: Vec<OwnedFd>,
     /// The place at the serial line, once it was asked for.
     seat: Option<Seat>,
+    /// The window's place, likewise.
+    window: Option<Taken>,
+    /// What follows the next answer.
+    bytes: Vec<u8>,
     sitting: Sitting,
 }
 
@@ -92,16 +105,21 @@ impl Connection {
                 place.busy();
                 let rest = buffer.split_off(end + 1);
                 let line = std::mem::replace(&mut buffer, rest);
-                match self.reply(&line) {
-                    Reply::Picture { .. } => self.send_picture()?,
-                    reply => answer(&self.socket, &reply)?,
-                }
+                let reply = self.reply(&line);
+                answer(&self.socket, &reply)?;
+                (&*self.socket).write_all(&std::mem::take(&mut self.bytes))?;
                 if let Some(seat) = self.seat.take() {
                     // From here on it is no control connection.
                     drop(place);
                     let (machine, socket) = (self.machine.clone(), self.socket.try_clone()?);
                     drop(self);
                     return machine.attach_serial(seat, socket, &buffer).context("the serial line");
+                }
+                if let Some(taken) = self.window.take() {
+                    drop(place);
+                    let (machine, socket) = (self.machine.clone(), self.socket.clone());
+                    drop(self);
+                    return window::serve(&machine, &taken, &socket, buffer).context("the window");
                 }
                 self.files.clear();
             }
@@ -142,8 +160,15 @@ impl Connection {
             Request::Reset => machine.ask(Ask::Reset)?,
             Request::Stop => machine.ask(Ask::PowerButton)?,
             Request::Kill => machine.ask(Ask::Kill)?,
-            // The bytes are made when the reply is sent.
-            Request::Screenshot => return Ok(Reply::Picture { bytes: 0 }),
+            Request::Screenshot => {
+                self.bytes = machine.screenshot()?;
+                return Ok(Reply::Picture { bytes: self.bytes.len() });
+            }
+            Request::Thumbnail { width, height, known } => {
+                let Some((png, number)) = machine.thumbnail((width, height), known)? else { return Ok(Reply::Done) };
+                self.bytes = png;
+                return Ok(Reply::Thumbnail { bytes: self.bytes.len(), number });
+            }
             Request::Text => return Ok(Reply::Text(machine.text().map(|text| text.to_string()))),
             Request::Input(inputs) => return self.input(&inputs),
             Request::Serial => {
@@ -158,19 +183,16 @@ impl Connection {
                 let file = self.files.pop().context("no disc came with this request")?;
                 machine.insert(&drive, &name, file.into())?;
             }
+            Request::Console { display } => {
+                if let Some(taken) = machine.window().take(&display) {
+                    self.window = Some(taken);
+                    return Ok(Reply::Console);
+                }
+                // One is open there, and comes to the front.
+            }
             Request::Statistics => return Ok(Reply::Statistics(machine.statistics()?)),
         }
         Ok(Reply::Done)
-    }
-
-    fn send_picture(&self) -> Result<()> {
-        match self.machine.screenshot() {
-            Ok(png) => {
-                answer(&self.socket, &Reply::Picture { bytes: png.len() })?;
-                Ok((&*self.socket).write_all(&png)?)
-            }
-            Err(error) => answer(&self.socket, &Reply::Refused(output::sentence(&error))),
-        }
     }
 
     fn input(&mut self, inputs: &[Input]) -> Result<Reply> {

@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// How long a machine may take to say what it is doing.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Between the record of a run and its socket, and between the socket's end and the process's, is less than this.
 const HANDOVER: Duration = Duration::from_millis(500);
 /// A machine that doesn't answer in its first seconds is being put together.
 const START: Duration = Duration::from_secs(10);
 
 /// What a machine is doing.
-pub(super) enum Live {
+pub(crate) enum Live {
     /// Nobody runs it, or its process says no more than that.
     Settled(State),
     /// Its process answers.
@@ -30,7 +30,7 @@ pub(super) enum Live {
 
 /// Why a machine can't be asked, to follow its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Silence {
+pub(crate) enum Silence {
     /// Nobody listens where the record says.
     NoSocket(String),
     /// A debugger or a signal has stopped the process.
@@ -40,7 +40,7 @@ pub(super) enum Silence {
 }
 
 impl Silence {
-    pub(super) fn why(&self) -> &str {
+    pub(crate) fn why(&self) -> &str {
         match self {
             Silence::NoSocket(why) | Silence::Stopped(why) | Silence::Hangs(why) => why,
         }
@@ -49,7 +49,7 @@ impl Silence {
 
 impl Live {
     /// Its state; `None` when that isn't known.
-    pub(super) fn state(&self) -> Option<State> {
+    pub(crate) fn state(&self) -> Option<State> {
         match self {
             Live::Settled(state) => Some(*state),
             Live::Answers(status, _) => Some(status.state),
@@ -61,7 +61,7 @@ impl Live {
     ///
     /// # Errors
     /// It makes none.
-    pub(super) fn allows(&self, machine: &Machine, id: &str) -> Result<()> {
+    pub(crate) fn allows(&self, machine: &Machine, id: &str) -> Result<()> {
         let Some(action) = Action::find(id) else { return Ok(()) };
         let refusal = match self.state() {
             Some(state) => action.refusal(state),
@@ -76,7 +76,7 @@ impl Live {
     ///
     /// # Errors
     /// It makes none, or the machine doesn't answer.
-    pub(super) fn into_client(self, machine: &Machine, id: &str) -> Result<Client> {
+    pub(crate) fn into_client(self, machine: &Machine, id: &str) -> Result<Client> {
         self.allows(machine, id)?;
         match self {
             Live::Answers(_, client) => Ok(client),
@@ -90,7 +90,7 @@ impl Live {
 ///
 /// # Errors
 /// The machine's folder can't be read.
-pub(super) fn look(library: &Library, machine: &Machine, patience: Duration) -> Result<Live> {
+pub(crate) fn look(library: &Library, machine: &Machine, patience: Duration) -> Result<Live> {
     let deadline = Instant::now() + HANDOVER.min(patience);
     loop {
         let record = match library.presence(machine)? {

@@ -1,0 +1,6 @@
+//! What the manager's window and a machine's window have in common.
+
+pub(crate) mod shell;
+pub(crate) mod tasks;
+pub(crate) mod theme;
+pub(crate) mod toasts;

@@ -1,0 +1,174 @@
+//! A window: winit's event loop with eframe's drawing in it. A [`Watcher`] sees keys and the mouse's own movement before egui
+//! does, which tells no number pad from the main keys, nor left Shift from right.
+
+use std::{cell::RefCell, rc::Rc};
+
+use anyhow::{Context, Result};
+use eframe::{AppCreator, EframeWinitApplication, NativeOptions, Renderer, UserEvent, egui::ViewportBuilder};
+use winit::{
+    application::ApplicationHandler,
+    event::{DeviceEvent, DeviceId, ElementState, MouseButton, MouseScrollDelta, StartCause, WindowEvent},
+    event_loop::{ActiveEventLoop, ControlFlow, DeviceEvents, EventLoop},
+    keyboard::PhysicalKey,
+    platform::wayland::EventLoopExtWayland,
+    window::WindowId,
+};
+
+/// The name by which desktops know our windows; the desktop entry is called so too.
+pub(crate) const APP_ID: &str = "tandem";
+
+/// A touchpad tells of its own pixels: so many are a notch of a wheel.
+const PIXELS_A_NOTCH: f64 = 40.0;
+
+/// One who sees keys and movement first.
+pub(crate) trait Watcher {
+    /// A key goes down (`down`, also each time it repeats) or up. Gives back whether it is taken: egui doesn't see it then.
+    fn key(&mut self, key: PhysicalKey, down: bool) -> bool;
+
+    /// The mouse has moved by so many counts, wherever the pointer is.
+    fn movement(&mut self, dx: f64, dy: f64);
+
+    /// A button of the mouse goes down or up over the window. Gives back whether it is taken.
+    fn button(&mut self, button: MouseButton, down: bool) -> bool;
+
+    /// The wheel turns by so many notches, away from the person for positive ones. Gives back whether it is taken.
+    fn wheel(&mut self, notches: f32) -> bool;
+
+    /// The window has or hasn't the keyboard.
+    fn focus(&mut self, focused: bool);
+}
+
+/// One who lets egui see everything.
+impl Watcher for () {
+    fn key(&mut self, _key: PhysicalKey, _down: bool) -> bool {
+        false
+    }
+
+    fn movement(&mut self, _dx: f64, _dy: f64) {}
+
+    fn button(&mut self, _button: MouseButton, _down: bool) -> bool {
+        false
+    }
+
+    fn wheel(&mut self, _notches: f32) -> bool {
+        false
+    }
+
+    fn focus(&mut self, _focused: bool) {}
+}
+
+/// What a window may have to know of the display that it is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    /// A Wayland compositor, and not an X server.
+    pub(crate) wayland: bool,
+}
+
+/// Opens a window, and returns when it is closed.
+///
+/// # Errors
+/// There is no display, or it can't show a window.
+pub(crate) fn run<'a>(
+    title: &str,
+    viewport: ViewportBuilder,
+    watcher: Rc<RefCell<dyn Watcher>>,
+    create: impl FnOnce(Surroundings) -> AppCreator<'a>,
+) -> Result<()> {
+    let event_loop = EventLoop::<UserEvent>::with_user_event().build().context(
+        "no window can be opened: there is neither a Wayland compositor (WAYLAND_DISPLAY) nor an X server (DISPLAY)",
+    )?;
+    let surroundings = Surroundings { wayland: event_loop.is_wayland() };
+    event_loop.set_control_flow(ControlFlow::Wait);
+    event_loop.listen_device_events(DeviceEvents::WhenFocused);
+    let options = NativeOptions {
+        viewport: viewport.with_title(title).with_app_id(APP_ID),
+        renderer: Renderer::Glow,
+        // Nothing here is drawn in three dimensions.
+        depth_buffer: 0,
+        stencil_buffer: 0,
+        multisampling: 0,
+        persist_window: false,
+        ..NativeOptions::default()
+    };
+    let app = eframe::create_native(APP_ID, options, create(surroundings), &event_loop);
+    event_loop.run_app(&mut Shell { app, watcher }).context("the window could not be kept open")
+}
+
+struct Shell<'a> {
+    app: EframeWinitApplication<'a>,
+    watcher: Rc<RefCell<dyn Watcher>>,
+}
+
+impl ApplicationHandler<UserEvent> for Shell<'_> {
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, window: WindowId, event: WindowEvent) {
+        let mut watcher = self.watcher.borrow_mut();
+        let taken = match &event {
+            // Winit makes up events for the keys that are down when the window gets the keyboard.
+            WindowEvent::KeyboardInput { event, is_synthetic: false, .. } => {
+                watcher.key(event.physical_key, event.state == ElementState::Pressed)
+            }
+            WindowEvent::MouseInput { state, button, .. } => watcher.button(*button, *state == ElementState::Pressed),
+            WindowEvent::MouseWheel { delta, .. } => {
+                let notches = match delta {
+                    MouseScrollDelta::LineDelta(_, lines) => *lines,
+                    MouseScrollDelta::PixelDelta(pixels) => (pixels.y / PIXELS_A_NOTCH) as f32,
+                };
+                watcher.wheel(notches)
+            }
+            WindowEvent::Focused(focused) => {
+                watcher.focus(*focused);
+                false
+            }
+            _ => false,
+        };
+        drop(watcher);
+        if !taken {
+            self.app.window_event(event_loop, window, event);
+        }
+    }
+
+    fn device_event(&mut self, event_loop: &ActiveEventLoop, device: DeviceId, event: DeviceEvent) {
+        if let DeviceEvent::MouseMotion { delta: (dx, dy) } = event {
+            self.watcher.borrow_mut().movement(dx, dy);
+        }
+        self.app.device_event(event_loop, device, event);
+    }
+
+    fn resumed(&mut self, event_loop: &ActiveEventLoop) {
+        self.app.resumed(event_loop);
+    }
+
+    fn suspended(&mut self, event_loop: &ActiveEventLoop) {
+        self.app.suspended(event_loop);
+    }
+
+    fn new_events(&mut self, event_loop: &ActiveEventLoop, cause: StartCause) {
+        self.app.new_events(event_loop, cause);
+    }
+
+    fn user_event(&mut self, event_loop: &ActiveEventLoop, event: UserEvent) {
+        self.app.user_event(event_loop, event);
+    }
+
+    fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        self.app.about_to_wait(event_loop);
+    }
+
+    fn exiting(&mut self, event_loop: &ActiveEventLoop) {
+        self.app.exiting(event_loop);
+    }
+
+    fn memory_warning(&mut self, event_loop: &ActiveEventLoop) {
+        self.app.memory_warning(event_loop);
+    }
+}
+
+/// What tells this process's display apart from others: `None` where there is none.
+pub(crate) fn display_name() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    // As winit chooses.
+    set("WAYLAND_DISPLAY")
+        .or_else(|| set("WAYLAND_SOCKET"))
+        .map(|name| format!("wayland:{name}"))
+        .or_else(|| set("DISPLAY").map(|name| format!("x11:{name}")))
+}

@@ -1,0 +1,622 @@
+//! What a machine's window shows: menus, the picture, the status bar, questions.
+
+use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use display::{scale::Scaling, texture::ScreenTexture};
+use eframe::{
+    App, Frame as EframeFrame,
+    egui::{
+        self, Align2, CentralPanel, Color32, CursorGrab, FontId, Id, MenuBar, Modal, Panel, Rect, RichText, Role,
+        Sense, Ui, ViewportCommand, WidgetInfo, pos2, vec2,
+    },
+};
+use machine::{
+    actions::Action,
+    console::{Frame, Input},
+    control::{Reply, Request},
+    keys::Key,
+    state::State,
+};
+use storage::library::{Library, Machine, Presence};
+
+use super::{
+    hands::{Asked, Hands},
+    link::{Link, Over},
+    status_bar,
+};
+use crate::{
+    live,
+    ui::{shell::Surroundings, tasks::Tasks, theme},
+};
+
+/// How long a message stands over the picture.
+const NOTICE: Duration = Duration::from_secs(4);
+/// How close to the upper edge the pointer brings the menus in full screen, in points.
+const EDGE: f32 = 3.0;
+
+/// The machine that a window is of.
+pub(super) struct Subject {
+    pub(super) library: Library,
+    pub(super) machine: Machine,
+}
+
+/// What the person answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Nothing,
+    KeepRunning,
+    /// The action with this id, which may ask in its turn.
+    Do(&'static str),
+    /// The action with this id, which was confirmed.
+    DoSurely(&'static str),
+}
+
+/// What is asked of the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// The window is to be closed, and the machine runs.
+    Close,
+    /// Something may be lost: the action with this id.
+    Sure(&'static str),
+    /// The list of keys.
+    Shortcuts,
+}
+
+/// A machine's window.
+pub(super) struct MachineWindow {
+    subject: Subject,
+    link: Link,
+    hands: Rc<RefCell<Hands>>,
+    surroundings: Surroundings,
+    texture: ScreenTexture,
+    scaling: Scaling,
+    full_screen: bool,
+    question: Option<Question>,
+    /// What is said over the picture, until when (of egui's time).
+    notice: Option<(String, f64)>,
+    /// What was done in the background: something to say, or nothing.
+    tasks: Tasks<Result<Option<String>>>,
+    /// The window is to be closed without a question.
+    closing: bool,
+    /// What the library says of the machine after its process has gone.
+    ended: Option<Presence>,
+    visible: bool,
+    /// A menu is open, which wants the keys.
+    menu_open: bool,
+}
+
+impl MachineWindow {
+    pub(super) fn new(subject: Subject, link: Link, hands: Rc<RefCell<Hands>>, surroundings: Surroundings) -> Self {
+        MachineWindow {
+            subject,
+            link,
+            hands,
+            surroundings,
+            texture: ScreenTexture::default(),
+            scaling: Scaling::default(),
+            full_screen: false,
+            question: None,
+            notice: None,
+            tasks: Tasks::new(),
+            closing: false,
+            ended: None,
+            visible: true,
+            menu_open: false,
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.subject.machine.name().as_str()
+    }
+
+    fn state(&self) -> State {
+        match &self.ended {
+            Some(Presence::Crashed(_)) => State::Crashed,
+            Some(_) => State::Off,
+            None => self.link.seen().status.as_ref().map_or(State::Starting, |status| status.state),
+        }
+    }
+
+    fn say(&mut self, context: &egui::Context, text: impl Into<String>) {
+        let until = context.input(|input| input.time) + NOTICE.as_secs_f64();
+        self.notice = Some((text.into(), until));
+        context.request_repaint_after(NOTICE);
+    }
+
+    /// Asks something of the machine, off this thread.
+    fn request(&mut self, context: &egui::Context, id: &'static str, request: Request) {
+        let (library, machine) = (self.subject.library.clone(), self.subject.machine.clone());
+        self.tasks.begin(context, move || ask(&library, &machine, id, request).map(|_| None));
+    }
+
+    /// Does what an action says, whether it came from a menu, a key or a button.
+    fn act(&mut self, context: &egui::Context, id: &'static str) {
+        if let Some(refusal) = Action::find(id).and_then(|action| action.refusal(self.state())) {
+            let text = format!("'{}' {refusal}", self.name());
+            return self.say(context, text);
+        }
+        match id {
+            "pause" => self.request(context, id, Request::Pause),
+            "resume" => self.request(context, id, Request::Resume),
+            "stop" => {
+                self.request(context, id, Request::Stop);
+                self.say(context, "The power button was pressed: the system may take a while to shut down");
+            }
+            "reset" | "kill" => self.question = Some(Question::Sure(id)),
+            "screenshot" => self.screenshot(context),
+            "full-screen" => self.set_full_screen(context, !self.full_screen),
+            "scaling" => self.next_scaling(context),
+            "capture" => {
+                let captured = self.hands.borrow().is_captured();
+                self.capture(context, !captured);
+            }
+            "ctrl-alt-del" => {
+                let keys = [Key::ControlLeft, Key::AltLeft, Key::Delete];
+                let down = keys.iter().map(|&key| Input::Key { key, down: true });
+                let up = keys.iter().rev().map(|&key| Input::Key { key, down: false });
+                self.link.input(down.chain(up).collect());
+            }
+            "shortcuts" => self.question = Some(Question::Shortcuts),
+            "close" => self.close(context),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, context: &egui::Context) {
+        if self.state().is_alive() {
+            self.question = Some(Question::Close);
+        } else {
+            self.close_surely(context);
+        }
+    }
+
+    fn close_surely(&mut self, context: &egui::Context) {
+        self.closing = true;
+        context.send_viewport_cmd(ViewportCommand::Close);
+    }
+
+    fn set_full_screen(&mut self, context: &egui::Context, full: bool) {
+        self.full_screen = full;
+        context.send_viewport_cmd(ViewportCommand::Fullscreen(full));
+        if full {
+            self.say(context, format!("{} leaves full screen", self.host_chord(Key::KeyF)));
+        }
+    }
+
+    fn next_scaling(&mut self, context: &egui::Context) {
+        let at = Scaling::ALL.iter().position(|scaling| *scaling == self.scaling).unwrap_or_default();
+        self.scaling = Scaling::ALL[(at + 1) % Scaling::ALL.len()];
+        self.say(context, self.scaling.label());
+    }
+
+    fn host_chord(&self, key: Key) -> String {
+        format!("{} + {}", theme::key_name(self.hands.borrow().host_key()), theme::key_name(key))
+    }
+
+    /// Gives the mouse to the guest, or takes it back.
+    fn capture(&mut self, context: &egui::Context, captured: bool) {
+        if self.hands.borrow().is_captured() == captured {
+            return;
+        }
+        self.hands.borrow_mut().capture(captured);
+        // X servers can't hold a pointer in its place; its movement is told all the same.
+        let held = if self.surroundings.wayland { CursorGrab::Locked } else { CursorGrab::Confined };
+        let grab = if captured { held } else { CursorGrab::None };
+        context.send_viewport_cmd(ViewportCommand::CursorGrab(grab));
+        context.send_viewport_cmd(ViewportCommand::CursorVisible(!captured));
+        if captured {
+            let host_key = theme::key_name(self.hands.borrow().host_key());
+            self.say(context, format!("The machine has the mouse. {host_key} takes it back"));
+        }
+    }
+
+    fn screenshot(&mut self, context: &egui::Context) {
+        let frame = self.link.seen().frame.clone();
+        if frame.width() == 0 || frame.height() == 0 {
+            return self.say(context, "There is no picture yet");
+        }
+        context.copy_image(display::texture::image(&frame, frame.bounds()));
+        let name = self.subject.machine.name().clone();
+        self.tasks.begin(context, move || {
+            let path = save_picture(&frame, name.as_str())?;
+            Ok(Some(format!("Saved as {} and copied", path.display())))
+        });
+    }
+
+    /// Takes what has arrived since the last picture of the window.
+    fn take_news(&mut self, context: &egui::Context) {
+        for done in self.tasks.finished() {
+            match done {
+                Ok(None) => {}
+                Ok(Some(text)) => self.say(context, text),
+                Err(error) => self.say(context, crate::output::sentence(&error)),
+            }
+        }
+        let (raise, over) = {
+            let mut seen = self.link.seen();
+            (std::mem::take(&mut seen.raise), seen.over)
+        };
+        if raise {
+            context.send_viewport_cmd(ViewportCommand::Minimized(false));
+            context.send_viewport_cmd(ViewportCommand::Focus);
+        }
+        match over {
+            Some(Over::Replaced) if !self.closing => self.close_surely(context),
+            Some(Over::Ended) if self.ended.is_none() => self.has_ended(context),
+            _ => {}
+        }
+        let asked = self.hands.borrow_mut().take_asked();
+        for asked in asked {
+            match asked {
+                Asked::HostTap => self.capture(context, false),
+                Asked::Host(key) => {
+                    let state = self.state();
+                    let action = machine::actions::ALL.iter().find(|action| {
+                        action.host_key == Some(key)
+                            && (action.is_allowed_in(state) || action.scope == machine::actions::Scope::Window)
+                    });
+                    match action {
+                        Some(action) => self.act(context, action.id),
+                        None => self.say(context, format!("{} means nothing here", self.host_chord(key))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The machine's process has gone: looks at what the library says of it.
+    fn has_ended(&mut self, context: &egui::Context) {
+        match self.subject.library.presence(&self.subject.machine) {
+            // It takes a moment until its lock is free.
+            Ok(Presence::Owned(_)) => context.request_repaint_after(Duration::from_millis(50)),
+            Ok(crashed @ Presence::Crashed(_)) => {
+                self.capture(context, false);
+                self.ended = Some(crashed);
+            }
+            Ok(off) => {
+                self.ended = Some(off);
+                self.close_surely(context);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the machine is gone");
+                self.close_surely(context);
+            }
+        }
+    }
+
+    fn menus(&mut self, ui: &mut Ui) {
+        let context = ui.ctx().clone();
+        let mut chosen = None;
+        let mut open = false;
+        MenuBar::new().ui(ui, |ui| {
+            let state = self.state();
+            let machine = ui.menu_button("Machine", |ui| {
+                let pause = if state == State::Paused { "resume" } else { "pause" };
+                for id in [pause, "reset", "stop", "kill"] {
+                    self.item(ui, id, state, &mut chosen);
+                }
+                ui.separator();
+                self.item(ui, "screenshot", state, &mut chosen);
+                ui.separator();
+                self.item(ui, "close", state, &mut chosen);
+            });
+            let view = ui.menu_button("View", |ui| {
+                self.item(ui, "full-screen", state, &mut chosen);
+                ui.separator();
+                for &scaling in Scaling::ALL {
+                    if ui.radio(self.scaling == scaling, scaling.label()).clicked() {
+                        self.scaling = scaling;
+                        ui.close();
+                    }
+                }
+            });
+            let input = ui.menu_button("Input", |ui| {
+                for id in ["capture", "ctrl-alt-del"] {
+                    self.item(ui, id, state, &mut chosen);
+                }
+            });
+            let help = ui.menu_button("Help", |ui| self.item(ui, "shortcuts", state, &mut chosen));
+            open = [machine.inner, view.inner, input.inner, help.inner].iter().any(Option::is_some);
+        });
+        self.menu_open = open;
+        if let Some(id) = chosen {
+            self.act(&context, id);
+        }
+    }
+
+    /// A menu's entry for an action.
+    fn item(&self, ui: &mut Ui, id: &str, state: State, chosen: &mut Option<&'static str>) {
+        let Some(action) = Action::find(id) else { return };
+        let mut button = egui::Button::new(action.label);
+        if let Some(key) = action.host_key {
+            button = button.shortcut_text(self.host_chord(key));
+        }
+        if ui.add_enabled(action.is_allowed_in(state), button).on_hover_text(action.help).clicked() {
+            *chosen = Some(action.id);
+            ui.close();
+        }
+    }
+
+    /// The guest's picture.
+    fn picture(&mut self, ui: &mut Ui) {
+        let context = ui.ctx().clone();
+        let (area, response) = ui.allocate_exact_size(ui.available_size(), Sense::click());
+        let name = format!("Screen of {}", self.name());
+        response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name.clone()));
+        let scale = context.pixels_per_point();
+        let pixels = |length: f32| (length * scale).round().max(0.0) as u32;
+        let size = {
+            let seen = self.link.seen();
+            (seen.frame.width(), seen.frame.height())
+        };
+        let placement = self.scaling.place(size, (pixels(area.width()), pixels(area.height())));
+        {
+            let mut seen = self.link.seen();
+            let smooth = placement.is_some_and(|placement| !placement.is_exact());
+            let damage = std::mem::take(&mut seen.damage);
+            self.texture.update(&context, &seen.frame, &damage, smooth);
+        }
+        let painter = ui.painter_at(area);
+        painter.rect_filled(area, 0.0, Color32::BLACK);
+        if let (Some(placement), Some(texture)) = (placement, self.texture.texture()) {
+            // On whole pixels of the screen.
+            let corner = pos2((area.min.x * scale).round(), (area.min.y * scale).round());
+            let min = pos2(corner.x + placement.x as f32, corner.y + placement.y as f32);
+            let rect = Rect::from_min_size(min / scale, vec2(placement.width as f32, placement.height as f32) / scale);
+            painter.image(texture.id(), rect, Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)), Color32::WHITE);
+        } else {
+            let text = if self.ended.is_some() { "" } else { "No picture yet" };
+            let colour = Color32::from_gray(160);
+            painter.text(area.center(), Align2::CENTER_CENTER, text, FontId::proportional(18.0), colour);
+        }
+        let state = self.state();
+        if state == State::Paused {
+            painter.rect_filled(area, 0.0, Color32::from_black_alpha(150));
+            let at = area.center() - vec2(0.0, 26.0);
+            painter.text(at, Align2::CENTER_CENTER, "Paused", FontId::proportional(28.0), Color32::WHITE);
+            let button = Rect::from_center_size(area.center() + vec2(0.0, 18.0), vec2(110.0, 32.0));
+            if ui.put(button, egui::Button::new("Resume")).clicked() {
+                self.act(&context, "resume");
+            }
+        } else if response.clicked() && state == State::Running {
+            response.request_focus();
+            self.capture(&context, true);
+        }
+        self.banner(ui, area);
+        self.notice(ui, area);
+    }
+
+    /// What went wrong, with what can be done.
+    fn banner(&mut self, ui: &mut Ui, area: Rect) {
+        let blocked = self.link.seen().status.as_ref().and_then(|status| status.blocked.clone());
+        let (text, button) = match (&self.ended, blocked) {
+            (Some(Presence::Crashed(_)), _) => {
+                ("The machine has ended unexpectedly. What it had written to its disks is there.".to_owned(), "Close")
+            }
+            (None, Some(reason)) => (reason, "Resume"),
+            _ => return,
+        };
+        let context = ui.ctx().clone();
+        let mut pressed = false;
+        let place = Rect::from_min_size(area.min + vec2(12.0, 12.0), vec2(area.width() - 24.0, 0.0));
+        ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
+            theme::banner(ui).show(ui, |ui| {
+                ui.horizontal_wrapped(|ui| {
+                    ui.label(RichText::new(text).strong());
+                    pressed = ui.button(button).clicked();
+                });
+            });
+        });
+        if pressed {
+            match button {
+                "Resume" => self.act(&context, "resume"),
+                _ => self.close_surely(&context),
+            }
+        }
+    }
+
+    /// What was said last, for a moment.
+    fn notice(&mut self, ui: &Ui, area: Rect) {
+        let now = ui.ctx().input(|input| input.time);
+        let Some((text, until)) = &self.notice else { return };
+        if now >= *until {
+            self.notice = None;
+            return;
+        }
+        let painter = ui.painter_at(area);
+        let at = pos2(area.center().x, area.max.y - 34.0);
+        let galley = painter.layout(text.clone(), FontId::proportional(15.0), Color32::WHITE, area.width() - 60.0);
+        let rect = Align2::CENTER_CENTER.anchor_size(at, galley.size());
+        painter.rect_filled(rect.expand2(vec2(14.0, 8.0)), 8.0, Color32::from_black_alpha(210));
+        painter.galley(rect.min, galley, Color32::WHITE);
+    }
+
+    /// Asks the open question, if there is one.
+    fn ask_question(&mut self, context: &egui::Context) {
+        let Some(question) = self.question else { return };
+        let mut answer = None;
+        let modal = Modal::new(Id::unique("question")).show(context, |ui| {
+            ui.set_max_width(480.0);
+            match question {
+                Question::Close => self.ask_whether_to_close(ui, &mut answer),
+                Question::Sure(id) => self.ask_whether_sure(ui, id, &mut answer),
+                Question::Shortcuts => self.show_shortcuts(ui, &mut answer),
+            }
+        });
+        if answer.is_none() && modal.should_close() {
+            answer = Some(Answer::Nothing);
+        }
+        let Some(answer) = answer else { return };
+        self.question = None;
+        match answer {
+            Answer::Nothing => {}
+            Answer::KeepRunning => self.close_surely(context),
+            Answer::Do(id) => self.act(context, id),
+            Answer::DoSurely("kill") => self.request(context, "kill", Request::Kill),
+            Answer::DoSurely(_) => self.request(context, "reset", Request::Reset),
+        }
+    }
+
+    fn ask_whether_to_close(&self, ui: &mut Ui, answer: &mut Option<Answer>) {
+        ui.heading(format!("'{}' is running", self.name()));
+        ui.label("It can go on without this window; 'Show window' brings it back.");
+        ui.add_space(12.0);
+        ui.horizontal(|ui| {
+            if theme::default_button(ui, "Keep running") {
+                *answer = Some(Answer::KeepRunning);
+            }
+            if ui.button("Shut down").clicked() {
+                *answer = Some(Answer::Do("stop"));
+            }
+            if ui.button("Power off").clicked() {
+                *answer = Some(Answer::DoSurely("kill"));
+            }
+            if ui.button("Cancel").clicked() {
+                *answer = Some(Answer::Nothing);
+            }
+        });
+    }
+
+    fn ask_whether_sure(&self, ui: &mut Ui, id: &'static str, answer: &mut Option<Answer>) {
+        let Some(action) = Action::find(id) else { return };
+        ui.heading(format!("{} '{}'?", action.label, self.name()));
+        ui.label("Its system gets no chance to save: what is not on its disks yet is lost.");
+        ui.add_space(12.0);
+        ui.horizontal(|ui| {
+            if ui.button(action.label).clicked() {
+                *answer = Some(Answer::DoSurely(id));
+            }
+            if theme::default_button(ui, "Cancel") {
+                *answer = Some(Answer::Nothing);
+            }
+        });
+    }
+
+    fn show_shortcuts(&self, ui: &mut Ui, answer: &mut Option<Answer>) {
+        ui.heading("Keyboard shortcuts");
+        ui.add_space(6.0);
+        let row = |ui: &mut Ui, keys: String, help: &str| {
+            ui.label(RichText::new(keys).monospace());
+            ui.label(help);
+            ui.end_row();
+        };
+        egui::Grid::new("shortcuts").num_columns(2).striped(true).show(ui, |ui| {
+            let host_key = theme::key_name(self.hands.borrow().host_key());
+            row(ui, host_key.to_owned(), "Take the mouse back from the machine");
+            for action in machine::actions::ALL.iter() {
+                if let Some(key) = action.host_key {
+                    row(ui, self.host_chord(key), action.help);
+                }
+            }
+        });
+        ui.add_space(12.0);
+        if theme::default_button(ui, "Close") {
+            *answer = Some(Answer::Nothing);
+        }
+    }
+
+    /// Keys are the guest's while nothing else wants them.
+    fn give_keys(&mut self) {
+        let to_guest = self.question.is_none() && self.ended.is_none() && !self.menu_open;
+        self.hands.borrow_mut().give_keys(to_guest);
+    }
+
+    /// Tells the machine whether anybody can see its picture.
+    fn tell_visibility(&mut self, context: &egui::Context) {
+        let hidden = context.input(|input| {
+            let viewport = input.viewport();
+            viewport.minimized == Some(true) || viewport.occluded == Some(true)
+        });
+        if self.visible == hidden {
+            self.visible = !hidden;
+            self.link.visible(self.visible);
+        }
+    }
+}
+
+impl App for MachineWindow {
+    fn logic(&mut self, context: &egui::Context, _frame: &mut EframeFrame) {
+        self.take_news(context);
+        self.tell_visibility(context);
+        if context.input(|input| input.viewport().close_requested()) && !self.closing {
+            context.send_viewport_cmd(ViewportCommand::CancelClose);
+            self.capture(context, false);
+            self.close(context);
+        }
+        if !self.hands.borrow().is_focused() {
+            self.capture(context, false);
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut EframeFrame) {
+        let context = ui.ctx().clone();
+        // In full screen they come when the pointer touches the upper edge.
+        let at_edge = context.input(|input| input.pointer.hover_pos().is_some_and(|at| at.y < EDGE));
+        if !self.full_screen || at_edge || self.menu_open {
+            Panel::top("menus").show(ui, |ui| self.menus(ui));
+        }
+        if !self.full_screen {
+            let state = self.state();
+            let captured = self.hands.borrow().is_captured();
+            let host_key = theme::key_name(self.hands.borrow().host_key());
+            let size = self.texture.size();
+            Panel::bottom("status").show(ui, |ui| status_bar::show(ui, state, size, captured, host_key));
+        }
+        CentralPanel::no_frame().show(ui, |ui| self.picture(ui));
+        self.ask_question(&context);
+        self.give_keys();
+    }
+
+    fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
+        [0.0, 0.0, 0.0, 1.0]
+    }
+}
+
+/// Asks something of a machine that may have ended meanwhile.
+fn ask(library: &Library, machine: &Machine, id: &str, request: Request) -> Result<Reply> {
+    live::look(library, machine, live::PATIENCE)?.into_client(machine, id)?.ask(request)
+}
+
+/// Saves a picture in the person's folder of pictures, under a name that no file has.
+fn save_picture(frame: &Frame, name: &str) -> Result<PathBuf> {
+    let folder = picture_folder().context("there is no home folder to save the picture in")?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
+    let name: String =
+        name.chars().map(|letter| if letter == '/' || letter.is_control() { '_' } else { letter }).collect();
+    let name: String = name.trim_start_matches('.').chars().take(60).collect();
+    let bytes = display::picture::png(frame)?;
+    for number in 1..10_000 {
+        let path = folder.join(format!("{name} {number}.png"));
+        match std::fs::File::options().write(true).create_new(true).open(&path) {
+            Ok(mut file) => {
+                let written = std::io::Write::write_all(&mut file, &bytes);
+                if written.is_err() {
+                    let _ = std::fs::remove_file(&path);
+                }
+                written.with_context(|| format!("can't write {}", path.display()))?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("can't write {}", path.display())),
+        }
+    }
+    bail!("the folder {} is full of pictures of this machine", folder.display())
+}
+
+/// Where this account keeps pictures: as its desktop says (xdg-user-dirs), or `~/Pictures`.
+fn picture_folder() -> Option<PathBuf> {
+    let home = std::env::home_dir().filter(|home| home.is_absolute())?;
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let dirs = std::fs::read_to_string(config.unwrap_or_else(|| home.join(".config")).join("user-dirs.dirs"));
+    let said = dirs.ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("XDG_PICTURES_DIR=").map(str::to_owned))?;
+        let value = line.trim_matches('"').to_owned();
+        Some(
+            value
+                .strip_prefix("$HOME")
+                .map_or_else(|| PathBuf::from(&value), |rest| home.join(rest.trim_start_matches('/'))),
+        )
+    });
+    Some(said.filter(|path| path.is_absolute()).unwrap_or_else(|| home.join("Pictures")))
+}
