@@ -16,15 +16,30 @@ use crate::process;
 /// What the lab itself runs on.
 const LAB: [&str; 4] = ["qemu-system-x86", "busybox-static", "kmod", "xz-utils"];
 
-/// What the tests need besides.
-const TESTS: [&str; 22] = [
-    // to build
+/// What the program needs: to be built, to run machines, and to show windows. The libraries of the last are opened by name
+/// while it runs, so nothing else asks for them.
+const PROGRAM: [&str; 16] = [
     "gcc",
     "libc6-dev",
-    "pkg-config",
     "binutils",
-    // to run machines, and to compare with
     "seabios",
+    "libgl1",
+    "libegl1",
+    "libgl1-mesa-dri",
+    "libx11-6",
+    "libx11-xcb1",
+    "libxcursor1",
+    "libxi6",
+    "libxrender1",
+    "libxkbcommon0",
+    "libxkbcommon-x11-0",
+    "libwayland-client0",
+    "libwayland-egl1",
+];
+
+/// What the tests need besides.
+const TESTS: [&str; 17] = [
+    // to compare with
     "qemu-utils",
     "zstd",
     // guests
@@ -51,7 +66,12 @@ const CAREFULLY: [&str; 4] = ["install", "-y", "--no-install-recommends", "--no-
 
 /// Installs what is missing of everything that the tests need.
 pub(crate) fn ensure() -> Result<()> {
-    ensure_these(&[LAB.as_slice(), TESTS.as_slice()].concat())
+    ensure_these(&[LAB.as_slice(), PROGRAM.as_slice(), TESTS.as_slice()].concat())
+}
+
+/// Installs what is missing of what the program itself needs.
+pub(crate) fn ensure_to_run() -> Result<()> {
+    ensure_these(&PROGRAM)
 }
 
 /// Installs what is missing of what the lab needs.
@@ -61,10 +81,7 @@ pub(crate) fn ensure_for_lab() -> Result<()> {
 
 fn ensure_these(wanted: &[&'static str]) -> Result<()> {
     if !process::exists("dpkg-query") || !process::exists("apt-get") {
-        bail!(
-            "these tests take their software from Debian's packages, and this system has no apt: {}",
-            wanted.join(" ")
-        );
+        bail!("this takes its software from Debian's packages, and this system has no apt: {}", wanted.join(" "));
     }
     let machine = Machine::default();
     let missing = machine.missing(wanted)?;
