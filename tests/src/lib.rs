@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod console;
+pub mod desktop;
 pub mod guests;
 pub mod host;
 pub mod media;
@@ -18,6 +19,7 @@ pub mod tandem;
 pub mod wait;
 
 pub use console::Console;
+pub use desktop::{Desktop, Window};
 pub use guests::{Guest, SECOND_DISK};
 pub use picture::Picture;
 pub use tandem::{Machine, Said, Tandem};

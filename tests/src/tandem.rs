@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::console::Console;
+use crate::picture::Picture;
 use crate::wait::wait_until;
 
 const PROGRAM: &str = "TANDEM_BIN";
@@ -263,6 +264,15 @@ impl Machine<'_> {
     /// It failed.
     pub fn ok(&self, verb: &str, args: &[&str]) -> Result<String> {
         self.tandem.ok(&[&[verb, &self.name], args].concat())
+    }
+
+    /// What its screen shows. `file` keeps the picture.
+    ///
+    /// # Errors
+    /// The program refused, or wrote something else than a picture.
+    pub fn screenshot(&self, file: &Path) -> Result<Picture> {
+        self.ok("screenshot", &[&file.display().to_string()])?;
+        Picture::from_png(file)
     }
 
     /// Its folder in the library.

@@ -3,8 +3,6 @@
 //! The guest draws in one VGA mode after the other, says on the debug console when a mode is drawn completely, and goes on
 //! at any key. QEMU's pictures of it are made ahead (`tests/guests/vga-modes`).
 
-use std::path::Path;
-
 use anyhow::Result;
 use whole_machine::{Guest, Machine, Patience, Picture, Tandem, wait_until};
 
@@ -68,7 +66,7 @@ fn mismatch(tandem: &Tandem, machine: &Machine<'_>, mode: u32) -> Result<Option<
     let mut unseen: Vec<&Picture> = [&wanted].into_iter().chain(&other).collect();
     let file = tandem.scratch(&format!("mode-{mode}.png"));
     wait_until(&format!("each picture of mode {mode}"), Patience::REACTION, || {
-        let shown = screenshot(machine, &file)?;
+        let shown = machine.screenshot(&file)?;
         unseen.retain(|picture| **picture != shown);
         match shown.difference(&wanted) {
             Some(difference) if other.as_ref() != Some(&shown) => {
@@ -79,9 +77,4 @@ fn mismatch(tandem: &Tandem, machine: &Machine<'_>, mode: u32) -> Result<Option<
             _ => Ok(unseen.is_empty().then_some(None)),
         }
     })
-}
-
-fn screenshot(machine: &Machine<'_>, file: &Path) -> Result<Picture> {
-    machine.ok("screenshot", &[&file.display().to_string()])?;
-    Picture::from_png(file)
 }

@@ -2,10 +2,9 @@
 //! person can do. What it says on the serial port is listed at the head of `assets/demo/boot.S`.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use whole_machine::{Console, Machine, Patience, Picture, Tandem, wait_until};
+use whole_machine::{Console, Machine, Patience, Tandem, wait_until};
 
 const SIZE: (u32, u32) = (1024, 768);
 
@@ -33,11 +32,6 @@ fn start(tandem: &Tandem) -> Result<Machine<'_>> {
     Ok(machine)
 }
 
-fn screenshot(machine: &Machine<'_>, file: &Path) -> Result<Picture> {
-    machine.ok("screenshot", &[&file.display().to_string()])?;
-    Picture::from_png(file)
-}
-
 /// Waits until it has said a line so often.
 fn wait_for_lines(machine: &Machine<'_>, line: &str, times: usize) -> Result<()> {
     wait_until(&format!("{times} times {line:?}"), Patience::FIRMWARE, || {
@@ -56,9 +50,9 @@ fn a_newcomer_sees_a_picture_and_a_clock_that_ticks() -> Result<()> {
     let machine = start(&tandem)?;
     machine.wait_for_serial("welcome: picture 1024x768x32", Patience::REACTION)?;
     machine.wait_for_serial("tick 1\r\n", Patience::REACTION)?;
-    let first = screenshot(&machine, &tandem.scratch("first.png"))?;
+    let first = machine.screenshot(&tandem.scratch("first.png"))?;
     machine.wait_for_serial("tick 3\r\n", Patience::REACTION)?;
-    let later = screenshot(&machine, &tandem.scratch("later.png"))?;
+    let later = machine.screenshot(&tandem.scratch("later.png"))?;
     assert_eq!(first.size(), SIZE);
     assert!(first.colours() > 1000, "a landscape in {} colours", first.colours());
     assert_ne!(first.part(CLOCK), later.part(CLOCK), "the clock stands still");
@@ -70,10 +64,10 @@ fn a_newcomer_sees_a_picture_and_a_clock_that_ticks() -> Result<()> {
 fn keys_are_named_and_what_is_typed_is_seen() -> Result<()> {
     let tandem = Tandem::new()?;
     let machine = start(&tandem)?;
-    let empty = screenshot(&machine, &tandem.scratch("empty.png"))?;
+    let empty = machine.screenshot(&tandem.scratch("empty.png"))?;
     machine.type_text("Hello, Tandem!")?;
     machine.wait_for_serial("key up 02 1\r\n", Patience::REACTION)?;
-    let typed = screenshot(&machine, &tandem.scratch("typed.png"))?;
+    let typed = machine.screenshot(&tandem.scratch("typed.png"))?;
     assert_ne!(empty.part(INPUT), typed.part(INPUT), "the box shows nothing");
     machine.type_text("\n")?;
     machine.wait_for_serial("line Hello, Tandem!\r\n", Patience::REACTION)?;
@@ -99,16 +93,16 @@ fn the_pointer_follows_the_mouse_and_a_click_on_the_button_beeps() -> Result<()>
     let machine = start(&tandem)?;
     // The two tones at the start have ended
     wait_until("silence", Patience::REACTION, || Ok((machine.counter("speaker.tone-changes")? >= 3).then_some(())))?;
-    let before = screenshot(&machine, &tandem.scratch("before.png"))?;
+    let before = machine.screenshot(&tandem.scratch("before.png"))?;
     move_by(&machine, 100, -80)?;
     machine.wait_for_serial("pointer 612 304 buttons 0\r\n", Patience::REACTION)?;
-    let moved = screenshot(&machine, &tandem.scratch("moved.png"))?;
+    let moved = machine.screenshot(&tandem.scratch("moved.png"))?;
     let arrow = |(x, y): (u32, u32)| [x, y, 18, 27];
     assert_ne!(before.part(arrow((512, 384))), moved.part(arrow((512, 384))), "it is still where it was");
     assert_ne!(before.part(arrow((612, 304))), moved.part(arrow((612, 304))), "it isn't where it was moved");
     move_by(&machine, -100, 80)?;
     machine.wait_for_serial("pointer 512 384 buttons 0\r\n", Patience::REACTION)?;
-    let back = screenshot(&machine, &tandem.scratch("back.png"))?;
+    let back = machine.screenshot(&tandem.scratch("back.png"))?;
     assert_eq!(before.part([400, 250, 300, 200]), back.part([400, 250, 300, 200]), "it has left something behind");
 
     let (x, y) = BUTTON;

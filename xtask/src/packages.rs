@@ -38,7 +38,13 @@ const PROGRAM: [&str; 16] = [
 ];
 
 /// What the tests need besides.
-const TESTS: [&str; 17] = [
+const TESTS: [&str; 22] = [
+    // a desktop
+    "xvfb",
+    "openbox",
+    "xdotool",
+    "x11-utils",
+    "imagemagick",
     // to compare with
     "qemu-utils",
     "zstd",

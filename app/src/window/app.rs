@@ -8,7 +8,7 @@ use eframe::{
     App, Frame as EframeFrame,
     egui::{
         self, Align2, CentralPanel, Color32, CursorGrab, FontId, Id, MenuBar, Modal, Panel, Rect, RichText, Role,
-        Sense, Ui, ViewportCommand, WidgetInfo, pos2, vec2,
+        Sense, Ui, Vec2, ViewportCommand, WidgetInfo, pos2, vec2,
     },
 };
 use machine::{
@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a message stands over the picture.
 const NOTICE: Duration = Duration::from_secs(4);
+/// How much of a monitor a window takes by itself.
+const LARGEST: f32 = 0.92;
 /// How close to the upper edge the pointer brings the menus in full screen, in points.
 const EDGE: f32 = 3.0;
 
@@ -84,6 +86,14 @@ pub(super) struct MachineWindow {
     visible: bool,
     /// A menu is open, which wants the keys.
     menu_open: bool,
+    fitted: Fitted,
+}
+
+/// The size that was last given to the window, for which picture.
+#[derive(Default)]
+struct Fitted {
+    picture: (u32, u32),
+    window: Option<Vec2>,
 }
 
 impl MachineWindow {
@@ -103,6 +113,7 @@ impl MachineWindow {
             ended: None,
             visible: true,
             menu_open: false,
+            fitted: Fitted::default(),
         }
     }
 
@@ -350,6 +361,7 @@ impl MachineWindow {
             let seen = self.link.seen();
             (seen.frame.width(), seen.frame.height())
         };
+        self.fit_window(&context, size, area);
         let placement = self.scaling.place(size, (pixels(area.width()), pixels(area.height())));
         {
             let mut seen = self.link.seen();
@@ -385,6 +397,30 @@ impl MachineWindow {
         }
         self.banner(ui, area);
         self.notice(ui, area);
+    }
+
+    /// Makes the window as large as a new picture of this size, unless the person has given it a size of their own. The
+    /// picture has `area` of it now.
+    fn fit_window(&mut self, context: &egui::Context, picture: (u32, u32), area: Rect) {
+        if picture == self.fitted.picture || picture.0 == 0 || picture.1 == 0 {
+            return;
+        }
+        let now = context.viewport_rect().size();
+        let (free, monitor) = context.input(|input| {
+            let viewport = input.viewport();
+            (!viewport.maximized.unwrap_or(false) && !viewport.fullscreen.unwrap_or(false), viewport.monitor_size)
+        });
+        // A window manager may give a little more or less than what was asked for.
+        let own_size = self.fitted.window.is_some_and(|given| (given - now).abs().max_elem() > 2.0);
+        self.fitted.picture = picture;
+        if own_size || !free {
+            return;
+        }
+        let bars = now - area.size();
+        let wanted = vec2(picture.0 as f32, picture.1 as f32) / context.pixels_per_point() + bars;
+        let wanted = monitor.map_or(wanted, |monitor| wanted.min(monitor * LARGEST));
+        self.fitted.window = Some(wanted);
+        context.send_viewport_cmd(ViewportCommand::InnerSize(wanted));
     }
 
     /// What went wrong, with what can be done.

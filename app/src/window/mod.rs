@@ -63,8 +63,7 @@ pub(crate) fn run(library: &Library, machine: &Machine) -> Result<()> {
     let link = Link::new(socket, first, files, wake).context("the host gives no thread")?;
     let hands = Rc::new(RefCell::new(Hands::new(link.clone(), HOST_KEY)));
     let subject = Subject { library: library.clone(), machine: machine.clone() };
-    let viewport =
-        egui::ViewportBuilder::default().with_inner_size([1060.0, 860.0]).with_min_inner_size([420.0, 320.0]);
+    let viewport = egui::ViewportBuilder::default().with_inner_size([740.0, 470.0]).with_min_inner_size([420.0, 320.0]);
     let title = machine.name().as_str();
     ui::shell::run(title, viewport, hands.clone(), |surroundings| {
         Box::new(move |creation| {

@@ -1,0 +1,214 @@
+//! A desktop to open windows on: an X server without a screen, a window manager, and a person made of `xdotool`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::picture::Picture;
+use crate::wait::wait_until;
+
+/// How long the server, or a window, may take to be there.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// An X server with a window manager; both end with the value.
+pub struct Desktop {
+    name: String,
+    server: Child,
+    manager: Child,
+    dir: TempDir,
+    pictures: AtomicU32,
+}
+
+/// A window on a desktop.
+pub struct Window<'a> {
+    desktop: &'a Desktop,
+    id: String,
+}
+
+impl Desktop {
+    /// With a screen of 1600 by 1000 pixels.
+    ///
+    /// # Errors
+    /// The server or the window manager could not be started.
+    pub fn start() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("desktop").tempdir()?;
+        // It chooses a free number, and tells it when it is ready.
+        let mut server = Command::new("Xvfb");
+        server.args(["-displayfd", "1", "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]);
+        server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut server = server.spawn().context("can't run Xvfb")?;
+        let mut number = String::new();
+        let output = server.stdout.take().context("a pipe was asked for")?;
+        BufReader::new(output).read_line(&mut number).context("the X server says nothing")?;
+        let name = format!(":{}", number.trim());
+        ensure!(name.len() > 1, "the X server did not start");
+        let mut manager = Command::new("openbox");
+        manager.env("DISPLAY", &name).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let manager = manager.spawn().context("can't run openbox")?;
+        let desktop = Desktop { name, server, manager, dir, pictures: AtomicU32::new(0) };
+        wait_until("the window manager", PATIENCE, || {
+            let said = desktop.command("xprop").args(["-root", "_NET_SUPPORTING_WM_CHECK"]).output()?;
+            Ok(String::from_utf8_lossy(&said.stdout).contains("window id").then_some(()))
+        })?;
+        Ok(desktop)
+    }
+
+    /// What `DISPLAY` has to be.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A program on this desktop, not started yet.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY").stdin(Stdio::null());
+        command
+    }
+
+    /// Waits for a window of that title.
+    ///
+    /// # Errors
+    /// None came.
+    pub fn window(&self, title: &str) -> Result<Window<'_>> {
+        let id = wait_until(&format!("the window {title:?}"), PATIENCE, || Ok(self.find(title)?.into_iter().next()))?;
+        Ok(Window { desktop: self, id })
+    }
+
+    /// Waits until there is no window of that title.
+    ///
+    /// # Errors
+    /// One stays.
+    pub fn wait_gone(&self, title: &str) -> Result<()> {
+        wait_until(&format!("the end of {title:?}"), PATIENCE, || Ok(self.find(title)?.is_empty().then_some(())))
+    }
+
+    /// The numbers of the windows of that title that are shown.
+    fn find(&self, title: &str) -> Result<Vec<String>> {
+        let said = self.command("xdotool").args(["search", "--onlyvisible", "--name", &format!("^{title}$")]).output();
+        let said = said.context("can't run xdotool")?;
+        Ok(String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect())
+    }
+
+    fn person(&self, words: &[&str]) -> Result<String> {
+        let said = self.command("xdotool").args(words).output().context("can't run xdotool")?;
+        let err = String::from_utf8_lossy(&said.stderr).into_owned();
+        ensure!(said.status.success(), "xdotool {} failed: {}", words.join(" "), err.trim());
+        Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+    }
+
+    /// Ends the X server at once, as a crash would.
+    ///
+    /// # Errors
+    /// It can't be ended.
+    pub fn crash(&mut self) -> Result<()> {
+        self.server.kill()?;
+        self.server.wait()?;
+        Ok(())
+    }
+
+    fn picture_file(&self) -> PathBuf {
+        self.dir.path().join(format!("{}.png", self.pictures.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        for child in [&mut self.manager, &mut self.server] {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+impl Window<'_> {
+    /// Brings it to the front, with the keyboard.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn activate(&self) -> Result<()> {
+        self.desktop.person(&["windowactivate", "--sync", &self.id]).map(drop)
+    }
+
+    /// Presses a key, by its X key code: a name may bring modifiers with it.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn key(&self, code: u32) -> Result<()> {
+        self.desktop.person(&["key", &code.to_string()]).map(drop)
+    }
+
+    /// Presses keys together, the first ones held.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn chord(&self, codes: &[u32]) -> Result<()> {
+        let codes: Vec<String> = codes.iter().map(u32::to_string).collect();
+        let down = codes.iter().flat_map(|code| ["keydown", code]);
+        let up = codes.iter().rev().flat_map(|code| ["keyup", code]);
+        self.desktop.person(&down.chain(up).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Types a text.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn type_text(&self, text: &str) -> Result<()> {
+        self.desktop.person(&["type", text]).map(drop)
+    }
+
+    /// Clicks at a place in it.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn click(&self, x: u32, y: u32) -> Result<()> {
+        let (x, y) = (x.to_string(), y.to_string());
+        self.desktop.person(&["mousemove", "--window", &self.id, &x, &y, "click", "1"]).map(drop)
+    }
+
+    /// Moves the mouse by so many counts.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn move_by(&self, dx: i32, dy: i32) -> Result<()> {
+        self.desktop.person(&["mousemove_relative", "--", &dx.to_string(), &dy.to_string()]).map(drop)
+    }
+
+    /// Asks it to close, by the window manager's key for that.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn ask_to_close(&self) -> Result<()> {
+        self.desktop.person(&["key", "alt+F4"]).map(drop)
+    }
+
+    /// What it shows.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn picture(&self) -> Result<Picture> {
+        let file = self.desktop.picture_file();
+        let png = format!("png24:{}", file.display());
+        let said = self.desktop.command("import").args(["-window", &self.id, "-depth", "8", &png]).output();
+        let said = said.context("can't run ImageMagick's import")?;
+        ensure!(said.status.success(), "import failed: {}", String::from_utf8_lossy(&said.stderr).trim());
+        let picture = Picture::from_png(&file)?;
+        self.keep(&file);
+        Ok(picture)
+    }
+
+    /// Keeps the last picture where it helps to understand a failure.
+    fn keep(&self, file: &Path) {
+        if let Some(folder) = std::env::var_os("TANDEM_TEST_ARTIFACTS") {
+            let _ = fs::copy(file, Path::new(&folder).join("window.png"));
+        }
+        let _ = fs::remove_file(file);
+    }
+}

@@ -1,0 +1,138 @@
+//! Machines' windows, as a person uses them: on a desktop, with keys and a mouse. The guest is *Welcome*.
+
+use std::fs;
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use whole_machine::{Console, Desktop, Machine, Patience, Picture, Tandem, Window, wait_until};
+
+/// Key codes of X: the host key, F, P, Q and Enter.
+const HOST: u32 = 105;
+const F: u32 = 41;
+const P: u32 = 33;
+const Q: u32 = 24;
+const ENTER: u32 = 36;
+
+/// A part of the guest's picture in which nothing moves.
+const SKY: [u32; 4] = [20, 20, 900, 200];
+/// The window's bars above the picture are lower than this.
+const BARS: u32 = 120;
+
+/// A machine that boots *Welcome*.
+fn create(tandem: &Tandem) -> Result<Machine<'_>> {
+    let image = tandem.scratch("welcome.img");
+    fs::write(&image, assets::WELCOME)?;
+    let disk = format!("{},snapshot", image.to_str().context("the path is text")?);
+    tandem.create("Welcome", &["--disk", &disk, "--memory", "64M", "--cpus", "1"])
+}
+
+/// Starts it with a window, and waits until the guest's picture is up.
+fn start<'a>(tandem: &Tandem, machine: &Machine<'_>, desktop: &'a Desktop) -> Result<Window<'a>> {
+    let mut command = tandem.command(["start", "Welcome"]);
+    let status = command.env("DISPLAY", desktop.name()).status().context("can't run tandem")?;
+    ensure!(status.success(), "tandem start ended with {status}");
+    let window = desktop.window("Welcome")?;
+    machine.wait_for_serial("welcome: ready", Patience::FIRMWARE)?;
+    window.activate()?;
+    Ok(window)
+}
+
+/// Opens the window of a machine that runs.
+fn open<'a>(tandem: &Tandem, desktop: &'a Desktop) -> Result<(Child, Window<'a>)> {
+    let mut command = tandem.command(["window", "Welcome"]);
+    let child = command.env("DISPLAY", desktop.name()).stderr(Stdio::null()).spawn().context("can't run tandem")?;
+    Ok((child, desktop.window("Welcome")?))
+}
+
+/// Where the guest's picture is in a window's, if it is there pixel for pixel.
+fn found(window: &Picture, guest: &Picture) -> Option<(u32, u32)> {
+    let wanted = guest.part(SKY);
+    let x = window.size().0.checked_sub(guest.size().0)? / 2;
+    (0..BARS)
+        .map(|y| (x, y))
+        .find(|&(x, y)| window.part([x + SKY[0], y + SKY[1], SKY[2], SKY[3]]).difference(&wanted).is_none())
+}
+
+/// Waits until a window shows its machine's picture. Gives where.
+fn wait_until_shown(tandem: &Tandem, machine: &Machine<'_>, window: &Window<'_>) -> Result<(u32, u32)> {
+    let file = tandem.scratch("guest.png");
+    wait_until("the guest's picture in the window", Patience::REACTION, || {
+        Ok(found(&window.picture()?, &machine.screenshot(&file)?))
+    })
+}
+
+#[test]
+fn a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse() -> Result<()> {
+    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let machine = create(&tandem)?;
+    let window = start(&tandem, &machine, &desktop)?;
+    let (x, y) = wait_until_shown(&tandem, &machine, &window)?;
+    window.type_text("Hello")?;
+    window.key(ENTER)?;
+    machine.wait_for_serial("line Hello", Patience::REACTION)?;
+    window.click(x + 500, y + 300)?;
+    window.move_by(30, 20)?;
+    machine.wait_for_serial("pointer 5", Patience::REACTION)?;
+    window.key(HOST)?;
+    window.chord(&[HOST, P])?;
+    machine.wait_for_state("paused", Patience::REACTION)?;
+    window.chord(&[HOST, P])?;
+    machine.wait_for_state("running", Patience::REACTION)
+}
+
+#[test]
+fn a_window_is_closed_and_opened_again_while_the_machine_runs() -> Result<()> {
+    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let machine = create(&tandem)?;
+    let window = start(&tandem, &machine, &desktop)?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    window.chord(&[HOST, Q])?;
+    // It asks, and Enter keeps the machine running.
+    wait_until("the window's end", Patience::REACTION, || {
+        window.key(ENTER).ok();
+        Ok(desktop.wait_gone("Welcome").is_ok().then_some(()))
+    })?;
+    machine.wait_for_state("running", Patience::REACTION)?;
+    let (mut child, window) = open(&tandem, &desktop)?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    // A second one only brings the first to the front.
+    let status = tandem.command(["window", "Welcome"]).env("DISPLAY", desktop.name()).status()?;
+    ensure!(status.success(), "the second window ended with {status}");
+    machine.ok("kill", &[])?;
+    desktop.wait_gone("Welcome")?;
+    ensure!(child.wait()?.success(), "the window did not end well");
+    Ok(())
+}
+
+#[test]
+fn a_machine_outlives_its_display_and_is_seen_on_another() -> Result<()> {
+    let (mut desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let machine = create(&tandem)?;
+    let window = start(&tandem, &machine, &desktop)?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    desktop.crash()?;
+    let before = machine.serial()?.lines().filter(|line| line.starts_with("tick ")).count();
+    wait_until("the guest to count on", Patience::REACTION, || {
+        let now = machine.serial()?.lines().filter(|line| line.starts_with("tick ")).count();
+        Ok((now > before + 2).then_some(()))
+    })?;
+    let other = Desktop::start()?;
+    let (mut child, window) = open(&tandem, &other)?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    machine.ok("kill", &[])?;
+    ensure!(child.wait()?.success(), "the window did not end well");
+    ensure!(tandem.processes()?.is_empty(), "a process was left behind");
+    Ok(())
+}
+
+#[test]
+fn full_screen_has_nothing_but_the_guest() -> Result<()> {
+    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let machine = create(&tandem)?;
+    let window = start(&tandem, &machine, &desktop)?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    window.chord(&[HOST, F])?;
+    wait_until("full screen", Patience::REACTION, || Ok((window.picture()?.size() == (1600, 1000)).then_some(())))?;
+    window.chord(&[HOST, F])?;
+    wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))
+}
