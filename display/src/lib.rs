@@ -8,6 +8,7 @@ pub mod pace;
 pub mod picture;
 pub mod pump;
 pub mod scale;
+pub mod sound;
 #[cfg(feature = "egui")]
 pub mod texture;
 pub mod thumbnail;
