@@ -6,6 +6,8 @@ mod damage;
 mod layout;
 pub mod pace;
 pub mod picture;
+#[cfg(feature = "playback")]
+pub mod playback;
 pub mod pump;
 pub mod scale;
 pub mod sound;
