@@ -2,7 +2,9 @@
 
 mod address;
 mod arguments;
+mod changes;
 mod client;
+mod console_input;
 mod commands;
 mod descriptors;
 mod firmware;

@@ -4,8 +4,16 @@
 //! ring without locks; how full it is says which is faster, and the samples are stretched by up to half a per cent so that it
 //! stays half a [`TARGET`] from empty and from too full. Nobody hears half a per cent.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
 use cpal::{
-    BufferSize, SampleFormat, SizedSample, StreamConfig,
+    BufferSize, ErrorKind, SampleFormat, SizedSample, StreamConfig,
     traits::{DeviceTrait, HostTrait, StreamTrait},
 };
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -14,10 +22,12 @@ use crate::sound::{CHANNELS, RATE};
 
 /// How many frames the ring holds when both clocks agree: 60 ms.
 pub const TARGET: usize = 2880;
-/// How many it can hold.
-const ROOM: usize = 4 * TARGET;
+/// How many it can hold: what waited while the card was opened is not to be heard late for long.
+const ROOM: usize = 3 * TARGET;
 /// The most that samples are stretched or squeezed.
 const MOST_STRETCH: f64 = 0.005;
+/// How long errors may come while the card takes nothing.
+const STALL: Duration = Duration::from_secs(2);
 /// Frames that the sound card is given at a time.
 const CARD_FRAMES: u32 = 1024;
 
@@ -68,9 +78,10 @@ impl Playback {
     }
 
     /// Gives samples, interleaved for [`CHANNELS`]. What finds no room, because the card takes none, is dropped.
-    pub fn push(&mut self, samples: &[i16]) {
-        for frame in samples.as_chunks().0 {
-            if self.ring.push(*frame).is_err() {
+    pub fn push(&mut self, samples: impl IntoIterator<Item = i16>) {
+        let mut samples = samples.into_iter();
+        while let (Some(left), Some(right)) = (samples.next(), samples.next()) {
+            if self.ring.push([left, right]).is_err() {
                 return;
             }
         }
@@ -83,7 +94,7 @@ impl std::fmt::Debug for Playback {
     }
 }
 
-fn build<T: SizedSample>(
+fn build<T: SizedSample + 'static>(
     device: &cpal::Device,
     config: StreamConfig,
     mut feed: Feed,
@@ -91,7 +102,10 @@ fn build<T: SizedSample>(
     shape: fn(f32) -> T,
 ) -> Result<cpal::Stream, PlaybackError> {
     let channels = usize::from(config.channels).max(1);
+    let fills = Arc::new(AtomicU32::new(0));
+    let filled = fills.clone();
     let fill = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
+        filled.fetch_add(1, Ordering::Relaxed);
         feed.begin();
         for frame in data.chunks_mut(channels) {
             let [left, right] = feed.frame();
@@ -105,9 +119,19 @@ fn build<T: SizedSample>(
             }
         }
     };
-    // What came too late for the card is heard as a click, and is over.
+    let mut stalled = (0, Instant::now());
     let error = move |error: cpal::Error| match error.kind() {
-        cpal::ErrorKind::Xrun | cpal::ErrorKind::RealtimeDenied | cpal::ErrorKind::DeviceChanged => {}
+        // What came too late for the card is heard as a click, and is over.
+        ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged => {}
+        // A sound server fails so until it knows its own delay, and for good when it has gone.
+        ErrorKind::BackendError => {
+            let now = fills.load(Ordering::Relaxed);
+            if now != stalled.0 {
+                stalled = (now, Instant::now());
+            } else if stalled.1.elapsed() > STALL {
+                failed(error.to_string());
+            }
+        }
         _ => failed(error.to_string()),
     };
     Ok(device.build_output_stream(config, fill, error, None)?)
@@ -195,7 +219,7 @@ mod tests {
         assert_eq!(feed.frame(), [0.0; 2]);
         fill(&mut ring, TARGET, 16384);
         feed.begin();
-        (0..10).for_each(|_| drop(feed.frame()));
+        (0..10).for_each(|_| _ = feed.frame());
         assert_eq!(feed.frame(), [0.5; 2]);
     }
 
@@ -231,10 +255,10 @@ mod tests {
                 due -= frames as f64;
                 fill(&mut ring, frames, 100);
                 feed.begin();
-                (0..CARD_FRAMES).for_each(|_| drop(feed.frame()));
+                (0..CARD_FRAMES).for_each(|_| _ = feed.frame());
                 least = least.min(feed.ring.slots());
             }
-            assert!(least > 0 && feed.ring.slots() < ROOM / 2, "{drift}: {least}, {}", feed.ring.slots());
+            assert!(least > 0 && feed.ring.slots() < 2 * TARGET, "{drift}: {least}, {}", feed.ring.slots());
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Frames a second.
 pub const RATE: u32 = 48_000;
@@ -19,15 +19,24 @@ pub const RATE: u32 = 48_000;
 pub const CHANNELS: usize = 2;
 /// Frames of a block.
 pub const BLOCK_FRAMES: usize = 480;
+/// Bytes of a block.
+pub const BLOCK_BYTES: usize = BLOCK_FRAMES * CHANNELS * 2;
 /// How long a block lasts.
 pub const BLOCK: Duration = Duration::from_millis(10);
 /// A block is made when its time has passed, so that everything that belongs into it is known.
 const LATENCY: Duration = BLOCK;
+/// A thread that comes this much too late goes on with what sounds now.
+const LATEST: Duration = Duration::from_millis(200);
+/// How often a source that is still is looked at while something would sound.
+const STILL_CHECK: Duration = Duration::from_millis(100);
 /// How loud the PC speaker is, of 1.
 const SPEAKER_LEVEL: f32 = 0.2;
 
 /// One who listens: is given each block, and says whether it wants more.
 pub type Listener = Box<dyn FnMut(&[i16]) -> bool + Send>;
+
+/// What is asked before each block: brings what sounds up to date, and says whether the machine's time goes on.
+pub type Refresh = Box<dyn FnMut() -> bool + Send>;
 
 /// The mixer of one machine. Dropping it ends its thread.
 pub struct Mixer {
@@ -37,6 +46,8 @@ pub struct Mixer {
 
 struct Shared {
     state: Mutex<State>,
+    /// Apart from the state, which it may want.
+    refresh: Mutex<Option<Refresh>>,
     /// Something sounds, somebody listens, or it is the end.
     changed: Condvar,
 }
@@ -44,7 +55,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     speaker: Speaker,
-    listeners: Vec<Listener>,
+    listeners: Vec<(u64, Listener)>,
+    last_listener: u64,
     closed: bool,
 }
 
@@ -54,7 +66,7 @@ impl Mixer {
     /// # Errors
     /// The host can't make a thread.
     pub fn spawn() -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::default(), refresh: Mutex::default(), changed: Condvar::new() });
         let mixing = shared.clone();
         let thread = std::thread::Builder::new().name("sound".into()).spawn(move || mixing.run())?;
         Ok(Mixer { shared, thread: Some(thread) })
@@ -70,10 +82,38 @@ impl Mixer {
         }
     }
 
-    /// Somebody listens from now on.
-    pub fn listen(&self, listener: Listener) {
-        self.shared.state.lock().listeners.push(listener);
+    /// Before each block `refresh` is asked from now on.
+    pub fn refresh(&self, refresh: Refresh) {
+        *self.shared.refresh.lock() = Some(refresh);
+    }
+
+    /// Somebody listens from now on, until what is given back is dropped.
+    #[must_use = "nobody listens without"]
+    pub fn listen(&self, listener: Listener) -> Listening {
+        let mut state = self.shared.state.lock();
+        state.last_listener += 1;
+        let id = state.last_listener;
+        state.listeners.push((id, listener));
         self.shared.changed.notify_one();
+        Listening { shared: self.shared.clone(), id }
+    }
+}
+
+/// Somebody listens.
+pub struct Listening {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.shared.state.lock().listeners.retain(|(id, _)| *id != self.id);
+    }
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Listening({})", self.id)
     }
 }
 
@@ -84,6 +124,8 @@ impl Drop for Mixer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        // It may hold what holds our sinks.
+        *self.shared.refresh.lock() = None;
     }
 }
 
@@ -109,12 +151,19 @@ impl Shared {
             }
             let mut start = Instant::now();
             while !state.closed && !state.listeners.is_empty() && state.speaker.is_sounding() {
-                let due = start + BLOCK + LATENCY;
-                if self.changed.wait_until(&mut state, due).timed_out() {
-                    let samples = state.speaker.block(start);
-                    state.listeners.retain_mut(|listener| listener(&samples));
-                    start += BLOCK;
+                if !self.changed.wait_until(&mut state, start + BLOCK + LATENCY).timed_out() {
+                    continue;
                 }
+                let goes_on = MutexGuard::unlocked(&mut state, || self.refresh.lock().as_mut().is_none_or(|ask| ask()));
+                if !goes_on {
+                    self.changed.wait_for(&mut state, STILL_CHECK);
+                    start = Instant::now();
+                    continue;
+                }
+                start = start.max(Instant::now() - LATEST);
+                let samples = state.speaker.block(start);
+                state.listeners.retain_mut(|(_, listener)| listener(&samples));
+                start += BLOCK;
             }
         }
     }
@@ -237,7 +286,7 @@ mod tests {
     fn a_listener_hears_a_beep_and_nothing_when_nothing_sounds() {
         let mixer = Mixer::spawn().unwrap();
         let (heard, blocks) = mpsc::channel();
-        mixer.listen(Box::new(move |samples| heard.send(samples.to_vec()).is_ok()));
+        let _listening = mixer.listen(Box::new(move |samples| heard.send(samples.to_vec()).is_ok()));
         let mut speaker = mixer.speaker();
         speaker(Some(440.0));
         let first = blocks.recv_timeout(PATIENCE).unwrap();
@@ -252,12 +301,48 @@ mod tests {
     fn who_wants_no_more_is_not_asked_again() {
         let mixer = Mixer::spawn().unwrap();
         let (heard, blocks) = mpsc::channel();
-        mixer.listen(Box::new(move |_| {
+        let _listening = mixer.listen(Box::new(move |_| {
             let _ = heard.send(());
             false
         }));
         mixer.speaker()(Some(440.0));
         blocks.recv_timeout(PATIENCE).unwrap();
         assert_eq!(blocks.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected), "it was dropped");
+    }
+
+    #[test]
+    fn who_has_gone_hears_nothing_more() {
+        let mixer = Mixer::spawn().unwrap();
+        let (heard, blocks) = mpsc::channel();
+        let listening = mixer.listen(Box::new(move |_| heard.send(()).is_ok()));
+        mixer.speaker()(Some(440.0));
+        blocks.recv_timeout(PATIENCE).unwrap();
+        drop(listening);
+        let _rest: Vec<()> = blocks.try_iter().collect();
+        assert_eq!(blocks.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn before_each_block_the_source_is_asked_and_one_that_stands_still_is_silent() {
+        let mixer = Mixer::spawn().unwrap();
+        let (heard, blocks) = mpsc::channel();
+        let _listening = mixer.listen(Box::new(move |samples| heard.send(samples.to_vec()).is_ok()));
+        let still = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (stands, mut speaker) = (still.clone(), mixer.speaker());
+        // As a guest does that sets another frequency while the speaker is on.
+        mixer.refresh(Box::new(move || {
+            speaker(Some(1000.0));
+            !stands.load(std::sync::atomic::Ordering::Relaxed)
+        }));
+        mixer.speaker()(Some(440.0));
+        let mut last = Vec::new();
+        for _ in 0..10 {
+            last = blocks.recv_timeout(PATIENCE).unwrap();
+        }
+        assert!((rises(&last) as i64 - 10).abs() <= 1, "{} in a block of 10 ms", rises(&last));
+        still.store(true, std::sync::atomic::Ordering::Relaxed);
+        while blocks.recv_timeout(STILL_CHECK * 5).is_ok() {}
+        still.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert!(blocks.recv_timeout(PATIENCE).is_ok(), "it goes on");
     }
 }

@@ -5,6 +5,8 @@
 //! byte: rows from top to bottom without gaps, each pixel `0x00RRGGBB` in four bytes, least significant first. The machine
 //! writes to it only between the window's [`FromWindow::Seen`] and its own next [`ToWindow::Damage`], so that nobody reads
 //! what is being written, and a slow window gets fewer pictures rather than late ones.
+//!
+//! Sound travels beside the line, which a busy window may read late: [`ToWindow::Sound`] comes with a socket of its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,10 @@ pub enum ToWindow {
     },
     /// These parts of the picture are new.
     Damage(Vec<Rect>),
+    /// What the machine plays comes from now on through the socket (`SOCK_SEQPACKET`) that comes with this message: each
+    /// packet holds samples of 16 bits, least significant byte first, left and right in turn, 48,000 of each a second.
+    /// Where nothing sounds, nothing comes; what isn't taken in time is lost.
+    Sound,
     /// The machine's status has changed, or this is the first.
     Status(Status),
     /// Somebody wants to see the window: it comes to the front.

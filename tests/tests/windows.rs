@@ -1,17 +1,20 @@
 //! Machines' windows, as a person uses them: on a desktop, with keys and a mouse. The guest is *Welcome*.
 
+use std::ffi::OsString;
 use std::fs;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use whole_machine::{Console, Desktop, Machine, Patience, Picture, Tandem, Window, wait_until};
+use whole_machine::{Console, Desktop, Machine, Patience, Picture, SoundServer, Tandem, Window, wait_until};
 
-/// Key codes of X: the host key, F, P, Q and Enter.
+/// Key codes of X.
 const HOST: u32 = 105;
 const F: u32 = 41;
 const P: u32 = 33;
 const Q: u32 = 24;
 const ENTER: u32 = 36;
+const M: u32 = 58;
+const F2: u32 = 68;
 
 /// A part of the guest's picture in which nothing moves.
 const SKY: [u32; 4] = [20, 20, 900, 200];
@@ -28,8 +31,18 @@ fn create(tandem: &Tandem) -> Result<Machine<'_>> {
 
 /// Starts it with a window, and waits until the guest's picture is up.
 fn start<'a>(tandem: &Tandem, machine: &Machine<'_>, desktop: &'a Desktop) -> Result<Window<'a>> {
+    start_in(tandem, machine, desktop, Vec::new())
+}
+
+/// The same, with more variables in its surroundings.
+fn start_in<'a>(
+    tandem: &Tandem,
+    machine: &Machine<'_>,
+    desktop: &'a Desktop,
+    surroundings: Vec<(&str, OsString)>,
+) -> Result<Window<'a>> {
     let mut command = tandem.command(["start", "Welcome"]);
-    let status = command.env("DISPLAY", desktop.name()).status().context("can't run tandem")?;
+    let status = command.env("DISPLAY", desktop.name()).envs(surroundings).status().context("can't run tandem")?;
     ensure!(status.success(), "tandem start ended with {status}");
     let window = desktop.window("Welcome")?;
     machine.wait_for_serial("welcome: ready", Patience::FIRMWARE)?;
@@ -135,4 +148,30 @@ fn full_screen_has_nothing_but_the_guest() -> Result<()> {
     wait_until("full screen", Patience::REACTION, || Ok((window.picture()?.size() == (1600, 1000)).then_some(())))?;
     window.chord(&[HOST, F])?;
     wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))
+}
+
+#[test]
+fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
+    let (desktop, sound, tandem) = (Desktop::start()?, SoundServer::start()?, Tandem::new()?);
+    let machine = create(&tandem)?;
+    let window = start_in(&tandem, &machine, &desktop, sound.surroundings())?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    // Welcome says hello by two tones, or one where the window came late.
+    let before = sound.tones()?.len();
+    window.key(F2)?;
+    let heard = wait_until("a tone", Patience::REACTION, || Ok(sound.tones()?.get(before).copied()))?;
+    ensure!((heard.hertz - 880.0).abs() < 15.0, "{heard:?}, and not 880 Hz");
+    // A host that is busy makes it a little shorter or longer.
+    ensure!((0.1..0.4).contains(&heard.seconds), "{heard:?}, and not a fifth of a second");
+    window.chord(&[HOST, M])?;
+    let before = sound.tones()?.len();
+    let beeps = || Ok::<_, anyhow::Error>(machine.serial()?.lines().filter(|line| line.starts_with("beep 880")).count());
+    let beeped = beeps()?;
+    window.key(F2)?;
+    wait_until("the beep's end", Patience::REACTION, || Ok((beeps()? > beeped).then_some(())))?;
+    window.chord(&[HOST, M])?;
+    window.key(F2)?;
+    wait_until("another tone", Patience::REACTION, || Ok((sound.tones()?.len() > before).then_some(())))?;
+    ensure!(sound.tones()?.len() == before + 1, "the muted tone was heard: {:?}", sound.tones()?);
+    Ok(())
 }

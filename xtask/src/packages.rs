@@ -18,9 +18,11 @@ const LAB: [&str; 4] = ["qemu-system-x86", "busybox-static", "kmod", "xz-utils"]
 
 /// What the program needs: to be built, to run machines, and to show windows. The libraries of the last are opened by name
 /// while it runs, so nothing else asks for them.
-const PROGRAM: [&str; 16] = [
+const PROGRAM: [&str; 18] = [
     "gcc",
     "libc6-dev",
+    "pkg-config",
+    "libasound2-dev",
     "binutils",
     "seabios",
     "libgl1",
@@ -38,13 +40,17 @@ const PROGRAM: [&str; 16] = [
 ];
 
 /// What the tests need besides.
-const TESTS: [&str; 22] = [
+const TESTS: [&str; 25] = [
     // a desktop
     "xvfb",
     "openbox",
     "xdotool",
     "x11-utils",
     "imagemagick",
+    // a sound card
+    "pulseaudio",
+    "pulseaudio-utils",
+    "libasound2-plugins",
     // to compare with
     "qemu-utils",
     "zstd",

@@ -6,17 +6,16 @@ use std::{
     fs::File,
     io::Write,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 use machine::{
-    definition::{Definition, Disk, FilePath, Kernel, Serial},
     name::Name,
     size::{Size, SizeError},
 };
-use storage::library::{Library, Listed, Owner};
+use storage::library::{Library, Listed};
 use uuid::Uuid;
 
 use super::{
@@ -26,9 +25,9 @@ use super::{
 };
 use crate::{
     arguments::Given,
-    order::{self, DiskOrder, KernelOrder, Order},
+    changes::Changes,
+    order::{DiskOrder, KernelOrder, Order},
     output,
-    serial_file::{self, Kept},
 };
 
 /// What a person writes after an image's file name so that what the guest writes is thrown away.
@@ -104,32 +103,6 @@ fn split_snapshot(text: &str) -> (String, bool) {
     }
 }
 
-fn change_kernel(definition: &mut Definition, given: &Given<'_>) -> Result<()> {
-    let (initrd, cmdline) = (given.text("initrd"), given.text("cmdline"));
-    if initrd.is_none() && cmdline.is_none() {
-        return Ok(());
-    }
-    let kernel = definition.kernel.as_mut().context("the machine starts no kernel directly: give one with --kernel")?;
-    if let Some(initrd) = initrd {
-        kernel.initrd = Some(order::initrd_path(&absolute(initrd)?)?);
-    }
-    if let Some(cmdline) = cmdline {
-        cmdline.clone_into(&mut kernel.cmdline);
-    }
-    Ok(())
-}
-
-/// Changes where the serial port's output goes. The definition's other files begin in `folder`.
-fn change_serial(definition: &mut Definition, given: &Given<'_>, library: &Library, folder: &Path) -> Result<()> {
-    let Some(file) = given.text("serial") else { return Ok(()) };
-    let path = absolute(file)?;
-    let mut kept = Kept::of_library(library)?;
-    kept.add(definition, folder);
-    serial_file::check(&path, &kept)?;
-    definition.serial = Some(Serial { file: FilePath::new(&path)? });
-    Ok(())
-}
-
 const EDIT_OPTIONS: &[&str] = &[
     "memory",
     "cpus",
@@ -150,71 +123,22 @@ pub(super) fn edit(given: &Given<'_>) -> Result<()> {
     if !EDIT_OPTIONS.iter().any(|name| given.was_given(name)) {
         return edit_by_hand(&library, given.required("name")?);
     }
-    // Locked while disks are made in its folder.
-    let (machine, lock) = library.lock(given.required("name")?)?;
-    let mut definition = machine.definition().clone();
-    if let Some(memory) = given.text("memory") {
-        definition.memory = size(memory)?;
-    }
-    definition.cpus = given.number("cpus").unwrap_or(definition.cpus);
-    for id in given.texts("remove-disk") {
-        let position = definition.disks.iter().position(|disk| disk.id == id);
-        let position = position.with_context(|| format!("'{}' has no disk '{id}'", machine.name()))?;
-        definition.disks.remove(position);
-        definition.boot.retain(|boot| boot != id);
-    }
-    let mut made = Made::default();
-    for text in given.texts("add-disk") {
-        let disk = disk_order(text)?.make(&definition, &machine.disks_dir())?;
-        made.note(&disk, &machine.disks_dir());
-        definition.disks.push(disk);
-    }
-    if given.was_given("boot") {
-        definition.boot = given.texts("boot").into_iter().map(str::to_owned).collect();
-    }
-    if given.flag("no-kernel") {
-        definition.kernel = None;
-    }
-    if let Some(kernel) = given.text("kernel") {
-        let file = order::kernel_path(&absolute(kernel)?)?;
-        let (initrd, cmdline) =
-            definition.kernel.take().map(|kernel| (kernel.initrd, kernel.cmdline)).unwrap_or_default();
-        definition.kernel = Some(Kernel { file, initrd, cmdline });
-    }
-    change_kernel(&mut definition, given)?;
-    if given.flag("no-serial") {
-        definition.serial = None;
-    }
-    change_serial(&mut definition, given, &library, machine.folder())?;
-    if let Some(notes) = given.text("notes") {
-        notes.clone_into(&mut definition.notes);
-    }
-    library.update(&machine, Owner::Me(&lock), |old| *old = definition)?;
-    made.keep();
-    Ok(())
-}
-
-/// Disk images that were made for a change; removed again unless the change is kept.
-#[derive(Default)]
-struct Made(Vec<PathBuf>);
-
-impl Made {
-    fn note(&mut self, disk: &Disk, folder: &Path) {
-        let paths = disk.images.iter().map(|image| PathBuf::from(image.file.as_str()));
-        self.0.extend(paths.filter(|path| path.starts_with(folder)));
-    }
-
-    fn keep(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = std::fs::remove_file(path);
-        }
-    }
+    let path = |name| given.text(name).map(absolute).transpose();
+    let changes = Changes {
+        memory: given.text("memory").map(size).transpose()?,
+        cpus: given.number("cpus"),
+        remove_disks: given.texts("remove-disk").into_iter().map(str::to_owned).collect(),
+        add_disks: given.texts("add-disk").into_iter().map(disk_order).collect::<Result<_>>()?,
+        boot: given.was_given("boot").then(|| given.texts("boot").into_iter().map(str::to_owned).collect()),
+        no_kernel: given.flag("no-kernel"),
+        kernel: path("kernel")?,
+        initrd: path("initrd")?.map(Some),
+        cmdline: given.text("cmdline").map(str::to_owned),
+        serial: if given.flag("no-serial") { Some(None) } else { path("serial")?.map(Some) },
+        notes: given.text("notes").map(str::to_owned),
+        ..Changes::default()
+    };
+    changes.apply(&library, given.required("name")?).map(drop)
 }
 
 /// Opens the definition in the person's editor, and takes what they wrote if it can be used.

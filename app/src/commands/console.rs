@@ -19,7 +19,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::{consts, iterator::Signals, low_level::emulate_default_handler};
 
 use super::{connect, library, live, target::Target};
-use crate::{arguments::Given, output};
+use crate::{arguments::Given, console_input, output};
 
 /// What ends a serial console: Ctrl+].
 const LEAVE: u8 = 0x1d;
@@ -46,33 +46,9 @@ pub(super) fn type_text(given: &Given<'_>) -> Result<()> {
     send(given, "type", &keys)
 }
 
-/// Does all of `inputs` at the console, a few at a time: each is answered when the guest has taken it.
 fn send(given: &Given<'_>, id: &str, inputs: &[Input]) -> Result<()> {
-    const AT_ONCE: usize = 16;
     let (machine, mut client) = connect(given, id)?;
-    for (number, some) in inputs.chunks(AT_ONCE).enumerate() {
-        match client.ask_patiently(Request::Input(some.to_vec()))? {
-            Reply::Done => {}
-            Reply::Untaken { taken, waiting } => {
-                bail!("{}", untaken(machine.name().as_str(), inputs, number * AT_ONCE + taken, waiting))
-            }
-            reply => bail!("an unexpected answer: {reply:?}"),
-        }
-    }
-    Ok(())
-}
-
-/// Says what became of `inputs` of which the guest took the first `taken`, while another is `waiting`.
-fn untaken(machine: &str, inputs: &[Input], taken: usize, waiting: bool) -> String {
-    let presses =
-        |inputs: &[Input]| inputs.iter().filter(|input| matches!(input, Input::Key { down: true, .. })).count();
-    let (all, arrived) = (presses(inputs), presses(&inputs[..taken.min(inputs.len())]));
-    if all == 0 {
-        return format!("the guest of '{machine}' doesn't read its mouse: {taken} of {} events arrived", inputs.len());
-    }
-    let waits = waiting && matches!(inputs.get(taken), Some(Input::Key { down: true, .. }));
-    let rest = if waits { "; the next one waits in its keyboard" } else { "" };
-    format!("the guest of '{machine}' doesn't read its keyboard: {arrived} of {all} key presses arrived{rest}")
+    console_input::send(&mut client, machine.name().as_str(), inputs)
 }
 
 pub(super) fn key(given: &Given<'_>) -> Result<()> {
@@ -231,20 +207,5 @@ mod tests {
         for (event, values) in [("move", vec!["1"]), ("click", vec!["top"]), ("wheel", vec!["x"]), ("press", vec![])] {
             assert!(mouse_inputs(event, &values).is_err(), "{event} {values:?}");
         }
-    }
-
-    #[test]
-    fn what_the_guest_left_is_told_in_key_presses() {
-        let keys = display::typing::inputs(&display::typing::strokes("abC").unwrap());
-        let said = untaken("g", &keys, 4, true);
-        assert_eq!(
-            said,
-            "the guest of 'g' doesn't read its keyboard: 2 of 4 key presses arrived; the next one waits in its keyboard"
-        );
-        assert!(untaken("g", &keys, 0, false).ends_with(": 0 of 4 key presses arrived"));
-        // Only its release is left: nothing more is pressed.
-        assert!(untaken("g", &keys, 1, true).ends_with(": 1 of 4 key presses arrived"));
-        let click = mouse_inputs("click", &["left"]).unwrap();
-        assert!(untaken("g", &click, 1, false).ends_with(": 1 of 2 events arrived"));
     }
 }

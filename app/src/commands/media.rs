@@ -1,6 +1,6 @@
 //! Discs in and out.
 
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, path::Path};
 
 use anyhow::{Result, bail};
 use machine::{
@@ -20,30 +20,44 @@ use crate::{arguments::Given, launch, order::disc_path};
 pub(super) fn eject(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let machine = machine(&library, given)?;
-    let drive = drive(&machine, given)?;
-    let live = look(&library, &machine, PATIENCE)?;
-    live.allows(&machine, "eject")?;
+    eject_from(&library, &machine, &drive(&machine, given)?, given.flag("force"))
+}
+
+/// Takes the disc out of a drive of a machine, whether that runs or not; with `force`, even if the guest has locked it.
+///
+/// # Errors
+/// What a person reads; the disc is where it was, then.
+pub(crate) fn eject_from(library: &Library, machine: &Machine, drive: &str, force: bool) -> Result<()> {
+    let live = look(library, machine, PATIENCE)?;
+    live.allows(machine, "eject")?;
     if !live.state().is_some_and(is_at_rest) {
-        let mut client = live.into_client(&machine, "eject")?;
-        client.ask(Request::Eject { drive: drive.clone(), force: given.flag("force") })?;
+        let mut client = live.into_client(machine, "eject")?;
+        client.ask(Request::Eject { drive: drive.to_owned(), force })?;
     }
-    remember(&library, &machine, &drive, None)
+    remember(library, machine, drive, None)
 }
 
 pub(super) fn insert(given: &Given<'_>) -> Result<()> {
     let library = library()?;
     let machine = machine(&library, given)?;
-    let drive = drive(&machine, given)?;
-    let disc = disc_path(&absolute(given.required("file")?)?)?;
-    let live = look(&library, &machine, PATIENCE)?;
-    live.allows(&machine, "insert")?;
+    insert_into(&library, &machine, &drive(&machine, given)?, &absolute(given.required("file")?)?)
+}
+
+/// Puts the disc in the file `path` into a drive of a machine, whether that runs or not.
+///
+/// # Errors
+/// What a person reads; the drive holds what it held, then.
+pub(crate) fn insert_into(library: &Library, machine: &Machine, drive: &str, path: &Path) -> Result<()> {
+    let disc = disc_path(path)?;
+    let live = look(library, machine, PATIENCE)?;
+    live.allows(machine, "insert")?;
     if !live.state().is_some_and(is_at_rest) {
-        let mut client = live.into_client(&machine, "insert")?;
+        let mut client = live.into_client(machine, "insert")?;
         let file = launch::open(&machine.resolve(&disc), false)?;
-        let request = Request::Insert { drive: drive.clone(), name: disc.as_str().to_owned() };
+        let request = Request::Insert { drive: drive.to_owned(), name: disc.as_str().to_owned() };
         client.ask_with(request, &[file.as_fd()])?;
     }
-    remember(&library, &machine, &drive, Some(disc))
+    remember(library, machine, drive, Some(disc))
 }
 
 /// The drive that is meant: the one that was named, or the only one.
@@ -86,8 +100,6 @@ fn remember(library: &Library, machine: &Machine, drive: &str, disc: Option<File
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use machine::definition::CdDrive;
 
     use super::*;

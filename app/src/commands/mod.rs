@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 mod change;
 mod console;
-mod media;
+pub(crate) mod media;
 pub(crate) mod power;
 mod report;
 mod target;

@@ -1,13 +1,27 @@
 //! A machine in its process: what the control socket and the window act on.
 
-use std::{fs::File, io, os::unix::net::UnixStream, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
-use display::pump::{Pump, Viewer};
+use display::{
+    pump::{Pump, Viewer},
+    sound::{Listening, Mixer},
+};
 use machine::{
     console::TextScreen,
     control,
     driver::{Handle, Request, Status},
+    state::State,
+};
+use rustix::{
+    io::Errno,
+    net::{self, AddressFamily, SendFlags, SocketFlags, SocketType},
 };
 use vmm_engine::pc::{Parts, Pc};
 
@@ -31,14 +45,20 @@ pub(super) struct Machine {
     desk: Arc<Desk>,
     pump: Pump,
     serial: Arc<SerialLine>,
+    mixer: Mixer,
     window: Arc<WindowPlace>,
 }
 
 impl Machine {
-    pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>) -> io::Result<Self> {
+    pub(super) fn new(handle: Handle<Pc>, parts: Parts, serial: Arc<SerialLine>, mixer: Mixer) -> io::Result<Self> {
         let pump = Pump::spawn(parts.screen())?;
         let desk = Desk::new(parts.input());
-        Ok(Machine { handle, parts, desk, pump, serial, window: Arc::default() })
+        let (speaker, source) = (parts.clone(), handle.clone());
+        mixer.refresh(Box::new(move || {
+            speaker.refresh_speaker();
+            source.status().state == State::Running
+        }));
+        Ok(Machine { handle, parts, desk, pump, serial, mixer, window: Arc::default() })
     }
 
     pub(super) fn ask(&self, request: Request) -> Result<()> {
@@ -89,6 +109,20 @@ impl Machine {
     /// The picture is likely to change: a person did something.
     pub(super) fn hurry_picture(&self) {
         self.pump.hurry();
+    }
+
+    /// What the machine plays, as packets on the socket that is given back, until the other thing is dropped. Packets that
+    /// find no room are lost.
+    pub(super) fn listen(&self) -> io::Result<(OwnedFd, Listening)> {
+        let (ours, theirs) = net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let send = move |samples: &[i16]| {
+            let bytes: &[u8] = bytemuck::cast_slice(samples);
+            match net::send(&ours, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => true,
+                Err(_) => false,
+            }
+        };
+        Ok((theirs, self.mixer.listen(Box::new(send))))
     }
 
     /// The place for the machine's window.

@@ -24,11 +24,15 @@ use ::machine::{
     driver::{Driver, End, Handle, Queue, Request},
 };
 use anyhow::{Context, Result};
+use display::sound::Mixer;
 use hypervisor::loader::Kernel;
 use signal_hook::{consts, iterator::Signals};
 use storage::library::{MachineLock, RunRecord};
 use vmm_engine::ahci::DEFAULT_WORKERS;
-use vmm_engine::pc::{BoardOptions, DirectKernel, Options, Pc};
+use vmm_engine::{
+    pc::{BoardOptions, DirectKernel, Options, Pc},
+    speaker::Tone,
+};
 
 use self::{
     handover::{Handover, Received},
@@ -141,6 +145,8 @@ impl Run {
         let drives = media::open_drives(definition, handover, files)?;
         let order = definition.boot_order();
         let boot_order = order.iter().filter_map(|id| drives.iter().position(|drive| drive.id == *id)).collect();
+        let mixer = Mixer::spawn().context("the sound's thread")?;
+        let mut speaker = mixer.speaker();
         let board = BoardOptions {
             uuid: definition.uuid,
             cpus: definition.cpus,
@@ -154,7 +160,7 @@ impl Run {
             drive_workers: DEFAULT_WORKERS,
             boot_order,
             serial: Box::new(serial::Port(serial.clone())),
-            tones: Box::new(|_, _| ()),
+            tones: Box::new(move |_, tone: Option<Tone>| speaker(tone.map(Tone::hertz))),
             debug: log::firmware_lines(),
         };
         let options = Options {
@@ -169,7 +175,7 @@ impl Run {
         let handle = driver.handle();
         let port = parts.clone();
         serial.connect(move || port.serial_ready());
-        let machine = Machine::new(handle.clone(), parts, serial.clone()).context("the display's thread")?;
+        let machine = Machine::new(handle.clone(), parts, serial.clone(), mixer).context("the display's thread")?;
         let machine = Arc::new(machine);
         listen_to_signals(handle)?;
         server::serve(listener, machine.clone()).context("the control socket's thread")?;

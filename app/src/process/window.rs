@@ -6,7 +6,10 @@
 use std::{
     fs::File,
     io,
-    os::{fd::AsFd, unix::fs::FileExt, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{fs::FileExt, net::UnixStream},
+    },
     sync::{
         Arc,
         mpsc::{self, Receiver, Sender},
@@ -110,7 +113,10 @@ pub(super) fn serve(machine: &Arc<Machine>, taken: &Taken, socket: &UnixStream, 
     std::thread::Builder::new().name("window-input".into()).spawn(move || listener.listen(first))?;
     let (events, watched, id) = (taken.events.clone(), machine.clone(), taken.id);
     std::thread::Builder::new().name("window-status".into()).spawn(move || watch_status(&watched, id, &events))?;
+    let (sound, _listening) = machine.listen().context("the machine's sound")?;
     let mut show = Show { machine, socket, events: &taken.events, viewer: None, memory: None, free: true, fresh: true };
+    show.tell(&ToWindow::Sound, Some(sound.as_fd()))?;
+    drop(sound);
     show.look(true);
     let shown = show.run(&taken.received);
     // Whoever waits in the other thread is woken.
@@ -231,17 +237,16 @@ impl Show<'_> {
         let message = message.context("the picture can't be shared")?;
         self.free = false;
         let file = match &message {
-            ToWindow::Picture { .. } => self.memory.as_ref().map(|(file, ..)| file),
+            ToWindow::Picture { .. } => self.memory.as_ref().map(|(file, ..)| file.as_fd()),
             _ => None,
         };
         self.tell(&message, file)
     }
 
-    fn tell(&self, message: &ToWindow, file: Option<&File>) -> Result<()> {
+    fn tell(&self, message: &ToWindow, file: Option<BorrowedFd<'_>>) -> Result<()> {
         let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
-        let files: Vec<_> = file.map(|file| file.as_fd()).into_iter().collect();
-        Ok(descriptors::send(self.socket, &line, &files)?)
+        Ok(descriptors::send(self.socket, &line, file.as_slice())?)
     }
 }
 

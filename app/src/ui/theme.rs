@@ -69,7 +69,8 @@ pub(crate) fn banner(ui: &Ui) -> Frame {
         .inner_margin(Margin::symmetric(12, 10))
 }
 
-fn warning(ui: &Ui) -> Color32 {
+/// The colour of what a person should look at.
+pub(crate) fn warning(ui: &Ui) -> Color32 {
     if ui.visuals().dark_mode { Color32::from_rgb(0xe0, 0xa0, 0x30) } else { Color32::from_rgb(0xa8, 0x62, 0x00) }
 }
 

@@ -1,8 +1,8 @@
 //! What a machine's window shows: menus, the picture, the status bar, questions.
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use display::{scale::Scaling, texture::ScreenTexture};
 use eframe::{
     App, Frame as EframeFrame,
@@ -13,7 +13,7 @@ use eframe::{
 };
 use machine::{
     actions::Action,
-    console::{Frame, Input},
+    console::Input,
     control::{Reply, Request},
     keys::Key,
     state::State,
@@ -23,10 +23,11 @@ use storage::library::{Library, Machine, Presence};
 use super::{
     hands::{Asked, Hands},
     link::{Link, Over},
-    status_bar,
+    pictures,
+    status_bar::{self, Shown},
 };
 use crate::{
-    live,
+    console_input, live,
     ui::{shell::Surroundings, tasks::Tasks, theme},
 };
 
@@ -86,6 +87,8 @@ pub(super) struct MachineWindow {
     visible: bool,
     /// A menu is open, which wants the keys.
     menu_open: bool,
+    /// The clipboard's text is to be typed when it comes.
+    wants_clipboard: bool,
     fitted: Fitted,
 }
 
@@ -113,6 +116,7 @@ impl MachineWindow {
             ended: None,
             visible: true,
             menu_open: false,
+            wants_clipboard: false,
             fitted: Fitted::default(),
         }
     }
@@ -167,6 +171,15 @@ impl MachineWindow {
                 let down = keys.iter().map(|&key| Input::Key { key, down: true });
                 let up = keys.iter().rev().map(|&key| Input::Key { key, down: false });
                 self.link.input(down.chain(up).collect());
+            }
+            "type-clipboard" => {
+                self.wants_clipboard = true;
+                context.send_viewport_cmd(ViewportCommand::RequestPaste);
+            }
+            "mute" => {
+                let muted = !self.link.is_muted();
+                self.link.mute(muted);
+                self.say(context, if muted { "The sound is off" } else { "The sound is on" });
             }
             "shortcuts" => self.question = Some(Question::Shortcuts),
             "close" => self.close(context),
@@ -230,8 +243,33 @@ impl MachineWindow {
         context.copy_image(display::texture::image(&frame, frame.bounds()));
         let name = self.subject.machine.name().clone();
         self.tasks.begin(context, move || {
-            let path = save_picture(&frame, name.as_str())?;
+            let path = pictures::save(&frame, name.as_str())?;
             Ok(Some(format!("Saved as {} and copied", path.display())))
+        });
+    }
+
+    /// Types the clipboard's text, if it has come.
+    fn take_clipboard(&mut self, context: &egui::Context) {
+        if !std::mem::take(&mut self.wants_clipboard) {
+            return;
+        }
+        let text = context.input(|input| {
+            input.events.iter().find_map(|event| match event {
+                egui::Event::Paste(text) => Some(text.clone()),
+                _ => None,
+            })
+        });
+        let Some(text) = text else { return self.say(context, "There is no text in the clipboard") };
+        let inputs = match display::typing::strokes(&text) {
+            Ok(strokes) => display::typing::inputs(&strokes),
+            Err(error) => return self.say(context, crate::output::sentence(&error.into())),
+        };
+        let (library, machine) = (self.subject.library.clone(), self.subject.machine.clone());
+        self.tasks.begin(context, move || {
+            let mut client =
+                live::look(&library, &machine, live::PATIENCE)?.into_client(&machine, "type-clipboard")?;
+            console_input::send(&mut client, machine.name().as_str(), &inputs)?;
+            Ok(None)
         });
     }
 
@@ -309,6 +347,7 @@ impl MachineWindow {
                 }
                 ui.separator();
                 self.item(ui, "screenshot", state, &mut chosen);
+                self.item(ui, "mute", state, &mut chosen);
                 ui.separator();
                 self.item(ui, "close", state, &mut chosen);
             });
@@ -323,7 +362,7 @@ impl MachineWindow {
                 }
             });
             let input = ui.menu_button("Input", |ui| {
-                for id in ["capture", "ctrl-alt-del"] {
+                for id in ["capture", "ctrl-alt-del", "type-clipboard"] {
                     self.item(ui, id, state, &mut chosen);
                 }
             });
@@ -573,6 +612,7 @@ impl MachineWindow {
 
 impl App for MachineWindow {
     fn logic(&mut self, context: &egui::Context, _frame: &mut EframeFrame) {
+        self.take_clipboard(context);
         self.take_news(context);
         self.tell_visibility(context);
         if context.input(|input| input.viewport().close_requested()) && !self.closing {
@@ -593,11 +633,17 @@ impl App for MachineWindow {
             Panel::top("menus").show(ui, |ui| self.menus(ui));
         }
         if !self.full_screen {
-            let state = self.state();
-            let captured = self.hands.borrow().is_captured();
-            let host_key = theme::key_name(self.hands.borrow().host_key());
-            let size = self.texture.size();
-            Panel::bottom("status").show(ui, |ui| status_bar::show(ui, state, size, captured, host_key));
+            let shown = Shown {
+                state: self.state(),
+                screen: self.texture.size(),
+                captured: self.hands.borrow().is_captured(),
+                muted: self.link.is_muted(),
+                host_key: theme::key_name(self.hands.borrow().host_key()),
+            };
+            let chosen = Panel::bottom("status").show(ui, |ui| status_bar::show(ui, &shown)).inner;
+            if let Some(id) = chosen {
+                self.act(&context, id);
+            }
         }
         CentralPanel::no_frame().show(ui, |ui| self.picture(ui));
         self.ask_question(&context);
@@ -612,47 +658,4 @@ impl App for MachineWindow {
 /// Asks something of a machine that may have ended meanwhile.
 fn ask(library: &Library, machine: &Machine, id: &str, request: Request) -> Result<Reply> {
     live::look(library, machine, live::PATIENCE)?.into_client(machine, id)?.ask(request)
-}
-
-/// Saves a picture in the person's folder of pictures, under a name that no file has.
-fn save_picture(frame: &Frame, name: &str) -> Result<PathBuf> {
-    let folder = picture_folder().context("there is no home folder to save the picture in")?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
-    let name: String =
-        name.chars().map(|letter| if letter == '/' || letter.is_control() { '_' } else { letter }).collect();
-    let name: String = name.trim_start_matches('.').chars().take(60).collect();
-    let bytes = display::picture::png(frame)?;
-    for number in 1..10_000 {
-        let path = folder.join(format!("{name} {number}.png"));
-        match std::fs::File::options().write(true).create_new(true).open(&path) {
-            Ok(mut file) => {
-                let written = std::io::Write::write_all(&mut file, &bytes);
-                if written.is_err() {
-                    let _ = std::fs::remove_file(&path);
-                }
-                written.with_context(|| format!("can't write {}", path.display()))?;
-                return Ok(path);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("can't write {}", path.display())),
-        }
-    }
-    bail!("the folder {} is full of pictures of this machine", folder.display())
-}
-
-/// Where this account keeps pictures: as its desktop says (xdg-user-dirs), or `~/Pictures`.
-fn picture_folder() -> Option<PathBuf> {
-    let home = std::env::home_dir().filter(|home| home.is_absolute())?;
-    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let dirs = std::fs::read_to_string(config.unwrap_or_else(|| home.join(".config")).join("user-dirs.dirs"));
-    let said = dirs.ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("XDG_PICTURES_DIR=").map(str::to_owned))?;
-        let value = line.trim_matches('"').to_owned();
-        Some(
-            value
-                .strip_prefix("$HOME")
-                .map_or_else(|| PathBuf::from(&value), |rest| home.join(rest.trim_start_matches('/'))),
-        )
-    });
-    Some(said.filter(|path| path.is_absolute()).unwrap_or_else(|| home.join("Pictures")))
 }

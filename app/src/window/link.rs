@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io::{self, Write},
     os::{fd::OwnedFd, unix::fs::FileExt, unix::net::UnixStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context, Result, bail};
@@ -53,6 +56,8 @@ pub(super) struct Link {
     seen: Arc<Mutex<Seen>>,
     /// One message at a time.
     sending: Arc<Mutex<()>>,
+    /// Nothing of the machine is heard.
+    muted: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -69,7 +74,12 @@ impl Link {
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         socket.set_read_timeout(None)?;
-        let link = Link { socket: Arc::new(socket), seen: Arc::default(), sending: Arc::default() };
+        let link = Link {
+            socket: Arc::new(socket),
+            seen: Arc::default(),
+            sending: Arc::default(),
+            muted: Arc::default(),
+        };
         let reader = Reader { link: link.clone(), buffer: first, files, memory: None };
         std::thread::Builder::new().name("link".into()).spawn(move || reader.run(&wake))?;
         Ok(link)
@@ -90,6 +100,16 @@ impl Link {
     /// Whether anybody can see the picture.
     pub(super) fn visible(&self, visible: bool) {
         self.say(&FromWindow::Visible(visible));
+    }
+
+    /// Whether what the machine plays is kept silent.
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what the machine plays silent, or doesn't.
+    pub(super) fn mute(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
     }
 
     fn say(&self, message: &FromWindow) {
@@ -147,6 +167,11 @@ impl Reader {
         }
     }
 
+    /// The file that came with a message; messages and files have the same order.
+    fn take_file(&mut self) -> Option<OwnedFd> {
+        (!self.files.is_empty()).then(|| self.files.remove(0))
+    }
+
     fn take(&mut self, message: ToWindow) -> Result<()> {
         match message {
             ToWindow::Picture { width, height } => {
@@ -156,8 +181,7 @@ impl Reader {
                 let mut frame = Frame::new(width, height);
                 self.memory = None;
                 if width != 0 && height != 0 {
-                    let file = (!self.files.is_empty()).then(|| File::from(self.files.remove(0)));
-                    let file = file.context("a picture came without its memory")?;
+                    let file = File::from(self.take_file().context("a picture came without its memory")?);
                     read(&file, &mut frame, Rect { x: 0, y: 0, width, height })?;
                     self.memory = Some(file);
                 }
@@ -185,6 +209,11 @@ impl Reader {
             }
             ToWindow::Raise => {
                 self.link.seen.lock().raise = true;
+                return Ok(());
+            }
+            ToWindow::Sound => {
+                let packets = self.take_file().context("sound came without its socket")?;
+                super::sound::play(packets, self.link.muted.clone()).context("the host gives no thread")?;
                 return Ok(());
             }
             ToWindow::Replaced => return Ok(()),

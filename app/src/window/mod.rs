@@ -8,6 +8,8 @@ mod app;
 mod hands;
 mod keyboard;
 mod link;
+mod pictures;
+mod sound;
 mod status_bar;
 
 use std::{

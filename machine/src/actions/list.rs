@@ -224,6 +224,7 @@ pub static ALL: &[Action] = &[
     window("capture", "Capture the mouse", "Give the mouse to the machine, or take it back", Key::KeyG),
     window("ctrl-alt-del", "Send Ctrl+Alt+Del", "Press Ctrl+Alt+Del on the machine's keyboard", Key::Delete),
     window("type-clipboard", "Type the clipboard", "Type the clipboard's text on the machine's keyboard", Key::KeyV),
+    window("mute", "Mute the sound", "Keep what the machine plays silent, or let it be heard", Key::KeyM),
     window("shortcuts", "Keyboard shortcuts", "Show every key that means something to this window", Key::Home),
     window("close", "Close window", "Close the machine's window; the machine can go on running without", Key::KeyQ),
     Action {

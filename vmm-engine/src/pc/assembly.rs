@@ -112,6 +112,7 @@ impl Pc {
             vcpus: Arc::downgrade(&vcpus),
             i8042: board.i8042.clone(),
             serial: board.serial.clone(),
+            speaker: board.speaker.clone(),
         };
         let mut pc = Pc {
             running: false,

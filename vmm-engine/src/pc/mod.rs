@@ -42,6 +42,7 @@ use crate::{
     ahci::MediumError,
     i8042::I8042,
     pci::Slot,
+    speaker::Speaker,
     uart::Uart,
     vga::{Vga, VgaScreen},
 };
@@ -94,6 +95,7 @@ pub struct Parts {
     vcpus: Weak<Vcpus>,
     i8042: Arc<Mutex<I8042>>,
     serial: Arc<Mutex<Uart>>,
+    speaker: Arc<Mutex<Speaker>>,
 }
 
 impl Parts {
@@ -107,6 +109,11 @@ impl Parts {
     #[must_use]
     pub fn input(&self) -> Arc<dyn InputTarget> {
         Arc::new(PcInput(self.i8042.clone()))
+    }
+
+    /// Looks again at what the speaker plays, and tells its sink of a change; see [`Speaker::tone`].
+    pub fn refresh_speaker(&self) {
+        self.speaker.lock().tone();
     }
 
     /// There is room again where the first serial port's output goes.
