@@ -54,7 +54,8 @@ impl SoundServer {
         fs::write(dir.path().join("alsa.conf"), config)?;
         let at = format!("unix:{}", socket.display());
         let listening = || {
-            let said = Command::new("pactl").env("PULSE_SERVER", &at).args(["info"]).output().context("can't run pactl")?;
+            let said =
+                Command::new("pactl").env("PULSE_SERVER", &at).args(["info"]).output().context("can't run pactl")?;
             Ok(said.status.success().then_some(()))
         };
         wait_until("the sound server", PATIENCE, listening)?;

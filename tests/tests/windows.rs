@@ -165,7 +165,8 @@ fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
     ensure!((0.1..0.4).contains(&heard.seconds), "{heard:?}, and not a fifth of a second");
     window.chord(&[HOST, M])?;
     let before = sound.tones()?.len();
-    let beeps = || Ok::<_, anyhow::Error>(machine.serial()?.lines().filter(|line| line.starts_with("beep 880")).count());
+    let beeps =
+        || Ok::<_, anyhow::Error>(machine.serial()?.lines().filter(|line| line.starts_with("beep 880")).count());
     let beeped = beeps()?;
     window.key(F2)?;
     wait_until("the beep's end", Patience::REACTION, || Ok((beeps()? > beeped).then_some(())))?;

@@ -47,11 +47,11 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
         [("TANDEM_BIN".to_owned(), tandem.to_owned()), ("TANDEM_TEST_GUESTS".to_owned(), guests::ensure()?)];
 
     let place = match host::tried(tandem) {
-        Host::RunsGuests => {
+        Host::Real => {
             process::run(Command::new(&words[0]).args(&words[1..]).envs(variables))?;
             "on this machine's own KVM".to_owned()
         }
-        Host::RunsNone(_) => {
+        Host::Simple(_) | Host::Nothing(_) => {
             let lab = Lab {
                 kernel: kernel.clone(),
                 limit: LIMIT,

@@ -17,29 +17,33 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Host {
     /// Real guests run on it.
-    RunsGuests,
-    /// They don't: why.
-    RunsNone(String),
+    Real,
+    /// They don't, but simple ones do, such as *Welcome*; why.
+    Simple(String),
+    /// None does: why.
+    Nothing(String),
 }
 
 impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::RunsGuests => write!(f, "runs real guests"),
-            Self::RunsNone(why) => write!(f, "runs no real guests ({why})"),
+            Self::Real => write!(f, "runs real guests"),
+            Self::Simple(why) => write!(f, "runs simple guests alone ({why})"),
+            Self::Nothing(why) => write!(f, "runs no real guests ({why})"),
         }
     }
 }
 
-/// Asks `tandem doctor --json`, whose `real_guests` is true where a trial went well; `real_guests_why` says more.
+/// Asks `tandem doctor --json`, whose `real_guests` is true where a trial went well, and `kvm` where there is one at all;
+/// `real_guests_why` says more.
 pub(crate) fn tried(tandem: &Path) -> Host {
     match std::env::var(OVERRIDE).as_deref() {
-        Ok("here") => return Host::RunsGuests,
-        Ok("lab") => return Host::RunsNone(format!("{OVERRIDE} says so")),
+        Ok("here") => return Host::Real,
+        Ok("lab") => return Host::Nothing(format!("{OVERRIDE} says so")),
         _ => {}
     }
     let child = Command::new(tandem).args(["doctor", "--json"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let Ok(mut child) = child else { return Host::RunsNone("tandem can't be run".to_owned()) };
+    let Ok(mut child) = child else { return Host::Nothing("tandem can't be run".to_owned()) };
     // A few kilobytes fit into the pipe, so it is read at the end.
     let said = match process::wait(&mut child, LIMIT, || false) {
         Ok(Ended::Exited(_)) => child.stdout.map(std::io::read_to_string).and_then(Result::ok).unwrap_or_default(),
@@ -50,13 +54,13 @@ pub(crate) fn tried(tandem: &Path) -> Host {
 
 fn verdict(said: &str) -> Host {
     let Ok(said) = serde_json::from_str::<Value>(said) else {
-        return Host::RunsNone("`tandem doctor --json` gave no answer".to_owned());
+        return Host::Nothing("`tandem doctor --json` gave no answer".to_owned());
     };
     if said["real_guests"] == true {
-        return Host::RunsGuests;
+        return Host::Real;
     }
     let why = said["real_guests_why"].as_str().unwrap_or("`tandem doctor --json` gives no reason");
-    Host::RunsNone(why.to_owned())
+    if said["kvm"] == true { Host::Simple(why.to_owned()) } else { Host::Nothing(why.to_owned()) }
 }
 
 #[cfg(test)]
@@ -65,10 +69,12 @@ mod tests {
 
     #[test]
     fn only_a_trial_that_went_well_counts() {
-        assert_eq!(verdict(r#"{"real_guests": true}"#), Host::RunsGuests);
-        let refused = verdict(r#"{"real_guests": false, "real_guests_why": "kvm_pvm: a real-mode guest stopped"}"#);
-        assert_eq!(refused, Host::RunsNone("kvm_pvm: a real-mode guest stopped".into()));
-        assert!(matches!(verdict(r#"{"kvm": "present"}"#), Host::RunsNone(_)));
-        assert!(matches!(verdict(""), Host::RunsNone(_)));
+        assert_eq!(verdict(r#"{"real_guests": true}"#), Host::Real);
+        let refused = verdict(r#"{"real_guests": false, "real_guests_why": "not allowed", "kvm": false}"#);
+        assert_eq!(refused, Host::Nothing("not allowed".into()));
+        let simple = verdict(r#"{"real_guests": false, "real_guests_why": "kvm_pvm", "kvm": true}"#);
+        assert_eq!(simple, Host::Simple("kvm_pvm".into()));
+        assert!(matches!(verdict(r#"{"kvm": "present"}"#), Host::Nothing(_)));
+        assert!(matches!(verdict(""), Host::Nothing(_)));
     }
 }

@@ -2,13 +2,7 @@
 
 use std::time::SystemTime;
 
-use std::{
-    fs::File,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    process::Command,
-};
+use std::{fs::File, io::Write, os::unix::fs::OpenOptionsExt, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 use machine::{

@@ -60,20 +60,22 @@ pub(super) fn doctor(given: &Given<'_>) -> Result<ExitCode> {
         /// Whether unmodified systems run: tried.
         real_guests: bool,
         real_guests_why: Option<String>,
+        /// Whether there is a KVM that can be used at all.
+        kvm: bool,
         findings: Vec<FindingRecord>,
     }
     let host = Host::new();
-    let (real_guests, real_guests_why) = match host.real_guests() {
-        RealGuests::Yes => (true, None),
-        RealGuests::No { reason, details } => (false, Some(format!("{reason} ({details})"))),
-        RealGuests::NoKvm { reason } => (false, Some(reason)),
+    let (real_guests, real_guests_why, kvm) = match host.real_guests() {
+        RealGuests::Yes => (true, None, true),
+        RealGuests::No { reason, details } => (false, Some(format!("{reason} ({details})")), true),
+        RealGuests::NoKvm { reason } => (false, Some(reason), false),
     };
     let mut findings = host.findings();
     findings.push(firmware_finding());
     let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
     let findings: Vec<FindingRecord> = findings.into_iter().map(FindingRecord::from).collect();
     if given.json() {
-        output::json(&Report { real_guests, real_guests_why, findings })?;
+        output::json(&Report { real_guests, real_guests_why, kvm, findings })?;
     } else {
         for finding in &findings {
             output::line(format_args!("{:<8} {} {}", finding.severity, finding.what, finding.meaning))?;

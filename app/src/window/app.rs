@@ -266,8 +266,7 @@ impl MachineWindow {
         };
         let (library, machine) = (self.subject.library.clone(), self.subject.machine.clone());
         self.tasks.begin(context, move || {
-            let mut client =
-                live::look(&library, &machine, live::PATIENCE)?.into_client(&machine, "type-clipboard")?;
+            let mut client = live::look(&library, &machine, live::PATIENCE)?.into_client(&machine, "type-clipboard")?;
             console_input::send(&mut client, machine.name().as_str(), &inputs)?;
             Ok(None)
         });

@@ -74,12 +74,8 @@ impl Link {
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         socket.set_read_timeout(None)?;
-        let link = Link {
-            socket: Arc::new(socket),
-            seen: Arc::default(),
-            sending: Arc::default(),
-            muted: Arc::default(),
-        };
+        let link =
+            Link { socket: Arc::new(socket), seen: Arc::default(), sending: Arc::default(), muted: Arc::default() };
         let reader = Reader { link: link.clone(), buffer: first, files, memory: None };
         std::thread::Builder::new().name("link".into()).spawn(move || reader.run(&wake))?;
         Ok(link)

@@ -1,7 +1,7 @@
 //! What stands below a machine's picture: what it is doing, whether it is heard, and who has the mouse. A click changes what
 //! it says.
 
-use eframe::egui::{Align, Button, Layout, RichText, Ui, WidgetInfo, Role};
+use eframe::egui::{Align, Button, Layout, RichText, Role, Ui, WidgetInfo};
 use machine::{actions::Action, state::State};
 
 use crate::ui::theme;

@@ -111,9 +111,26 @@ fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &
     let surroundings = [(PROGRAM_VARIABLE.to_owned(), tandem.clone()), (GUESTS_VARIABLE.to_owned(), guests::ensure()?)];
     let host = host::tried(&tandem);
     println!("this machine's KVM {host}");
-    let here = matches!(host, Host::RunsGuests);
+    let here = matches!(host, Host::Real);
+    let simple_here = matches!(host, Host::Simple(_));
+    let with_guests_here = |tests: Vec<Test>| {
+        println!("{} tests with guests: {}", tests.len(), Place::Here);
+        let dir = out(built, "this-machine")?;
+        let order = Order { tests, jobs: asked.jobs.unwrap_or(1), out: dir, variables: surroundings.to_vec() };
+        order.run(|event| report.event("here", event))
+    };
+    let simple = |needs: &Needs| *needs == Needs::SimpleKvm;
+    if simple_here && tests.iter().any(|(_, needs)| simple(needs)) {
+        with_guests_here(tests.iter().filter(|(_, needs)| simple(needs)).map(|(test, _)| test.clone()).collect())?;
+    }
+    // What has run here runs in the lab as well if all is asked for.
+    let in_lab = |needs: &Needs| !simple(needs) || !simple_here || asked.all;
+    if !tests.iter().any(|(_, needs)| here || in_lab(needs)) {
+        return Ok(());
+    }
     if let Err(error) = Lab::check() {
-        let titles: Vec<String> = tests.iter().map(|(test, _)| test.title.clone()).collect();
+        let titles = tests.iter().filter(|(_, needs)| in_lab(needs)).map(|(test, _)| test.title.clone());
+        let titles: Vec<String> = titles.collect();
         if !here {
             report.not_tried(&titles, &format!("neither this machine's KVM nor the lab runs guests: {error:#}"));
             return Ok(());
@@ -124,15 +141,15 @@ fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &
         // A long test runs in the first place that it doesn't skip.
         let wanted = tests.iter().filter(|(test, needs)| match needs {
             Needs::KvmForLong => asked.all && !report.is_settled(&test.title),
-            Needs::Kvm | Needs::Nothing => true,
+            needs => here || in_lab(needs),
         });
         let tests: Vec<Test> = wanted.map(|(test, _)| test.clone()).collect();
-        println!("{} tests with guests: {place}", tests.len());
-        let dir = out(built, &place.to_string().replace([',', ' '], "-"))?;
-        let order = Order { tests, jobs: asked.jobs.unwrap_or(1), out: dir, variables: surroundings.to_vec() };
         match place {
-            Place::Here => order.run(|event| report.event("here", event))?,
+            Place::Here => with_guests_here(tests)?,
             Place::Lab { kernel, as_user } => {
+                println!("{} tests with guests: {place}", tests.len());
+                let dir = out(built, &place.to_string().replace([',', ' '], "-"))?;
+                let order = Order { tests, jobs: asked.jobs.unwrap_or(1), out: dir, variables: surroundings.to_vec() };
                 let lab = Lab {
                     kernel: kernel.to_owned(),
                     as_user,

@@ -10,6 +10,9 @@ use crate::lab;
 /// The package whose integration tests boot whole machines.
 const WHOLE_MACHINE: &str = "whole-machine";
 
+/// Whole-machine tests whose only guest is *Welcome*, which runs on every KVM: by the file that they are in.
+const WELCOME_ALONE: [&str; 1] = ["windows"];
+
 /// Tests of single crates that run guests of a few instructions on KVM, by package and the beginning of their names.
 const NEED_KVM: [(&str, &str); 2] = [("hypervisor", "tests::"), ("vmm-engine", "on_kvm::")];
 
@@ -58,6 +61,8 @@ impl Test {
 pub(crate) enum Needs {
     /// Nothing: it runs anywhere.
     Nothing,
+    /// A KVM that runs simple guests.
+    SimpleKvm,
     /// A KVM that runs real guests.
     Kvm,
     /// The same, and much time.
@@ -71,6 +76,7 @@ pub(crate) fn needs(program: &Program, name: &str) -> Needs {
     let last = name.rsplit("::").next().unwrap_or(name);
     match (whole_machine, small_guest) {
         (true, _) if last.starts_with(LONG) => Needs::KvmForLong,
+        (true, _) if WELCOME_ALONE.contains(&program.target.as_str()) => Needs::SimpleKvm,
         (true, _) | (_, true) => Needs::Kvm,
         (false, false) => Needs::Nothing,
     }
@@ -80,7 +86,7 @@ pub(crate) fn needs(program: &Program, name: &str) -> Needs {
 fn limit(needs: Needs) -> Duration {
     Duration::from_secs(match needs {
         Needs::Nothing => 120,
-        Needs::Kvm => 1200,
+        Needs::SimpleKvm | Needs::Kvm => 1200,
         Needs::KvmForLong => 3600,
     })
 }
@@ -158,6 +164,7 @@ mod tests {
     fn whole_machines_and_small_guests_need_kvm() {
         let boot = program("whole-machine", "boot", true);
         assert_eq!(needs(&boot, "grub_shows_its_menu"), Needs::Kvm);
+        assert_eq!(needs(&program("whole-machine", "windows", true), "a_beep_is_heard"), Needs::SimpleKvm);
         assert_eq!(needs(&boot, "disks::long_verified_writes_survive"), Needs::KvmForLong);
         assert_eq!(needs(&program("whole-machine", "whole_machine", false), "screen::tests::text"), Needs::Nothing);
         assert_eq!(needs(&program("hypervisor", "hypervisor", false), "tests::ports::a_read"), Needs::Kvm);
