@@ -38,7 +38,7 @@ const PROGRAM: [&str; 16] = [
 ];
 
 /// What the tests need besides.
-const TESTS: [&str; 22] = [
+const TESTS: [&str; 23] = [
     // a desktop
     "xvfb",
     "openbox",
@@ -65,6 +65,8 @@ const TESTS: [&str; 22] = [
     "syslinux-common",
     "xorriso",
     "mtools",
+    // what systems' discs are like
+    "osinfo-db",
 ];
 
 /// Options of every installation, simulated or not.
