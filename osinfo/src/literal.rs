@@ -92,11 +92,7 @@ fn skip_group(chars: &mut Chars<'_>) -> bool {
             '\\' => {
                 chars.next();
             }
-            '[' => {
-                if !skip_class(chars) {
-                    return false;
-                }
-            }
+            '[' if !skip_class(chars) => return false,
             '(' => depth += 1,
             ')' => {
                 depth -= 1;

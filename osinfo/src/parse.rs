@@ -45,13 +45,13 @@ pub(crate) fn systems(file: &[u8]) -> Result<Vec<System>> {
     let mut systems = Vec::new();
     loop {
         match parser.next()? {
-            Step::Start(element) if element.name == b"libosinfo" => break,
+            Step::Start(element) if element.name() == b"libosinfo" => break,
             Step::Text(text) if text.trim().is_empty() => {}
             Step::Start(_) | Step::Text(_) | Step::End => return Err(ParseError::Other),
             Step::Eof => return Err(ParseError::Unfinished),
         }
     }
-    parser.children(|parser, element| match element.name.as_slice() {
+    parser.children(|parser, element| match element.name() {
         b"os" => {
             let system = system(parser, &element)?;
             if !system.id.is_empty() {
@@ -64,14 +64,14 @@ pub(crate) fn systems(file: &[u8]) -> Result<Vec<System>> {
     Ok(systems)
 }
 
-fn system(parser: &mut Parser<'_>, element: &Element) -> Result<System> {
-    let mut system = System { id: element.attribute("id").to_owned(), ..System::default() };
+fn system(parser: &mut Parser<'_>, element: &Element<'_>) -> Result<System> {
+    let mut system = System { id: element.attribute("id")?, ..System::default() };
     parser.children(|parser, child| {
         // Other languages' names.
-        if child.has("xml:lang") {
+        if child.has("xml:lang")? {
             return parser.skip(&child);
         }
-        match child.name.as_slice() {
+        match child.name() {
             b"short-id" => system.short_ids.push(parser.text()?),
             b"name" => system.name = parser.text()?,
             b"vendor" => system.vendor = parser.some_text()?,
@@ -96,8 +96,8 @@ fn system(parser: &mut Parser<'_>, element: &Element) -> Result<System> {
             b"media" => system.media.push(medium(parser, &child)?),
             b"devices" => devices(parser, &mut system.devices)?,
             b"firmware" => {
-                let supported = child.flag("supported", true);
-                let (arch, kind) = (child.attribute("arch").to_owned(), child.attribute("type").to_owned());
+                let supported = child.flag("supported", true)?;
+                let (arch, kind) = (child.attribute("arch")?, child.attribute("type")?);
                 system.firmware.push(Firmware { arch, kind, supported });
                 parser.skip(&child)?;
             }
@@ -108,14 +108,14 @@ fn system(parser: &mut Parser<'_>, element: &Element) -> Result<System> {
     Ok(system)
 }
 
-fn resource_set(parser: &mut Parser<'_>, element: &Element) -> Result<ResourceSet> {
+fn resource_set(parser: &mut Parser<'_>, element: &Element<'_>) -> Result<ResourceSet> {
     let mut set = ResourceSet {
-        arch: element.attribute("arch").to_owned(),
-        inherit: element.flag("inherit", false),
+        arch: element.attribute("arch")?,
+        inherit: element.flag("inherit", false)?,
         ..ResourceSet::default()
     };
     parser.children(|parser, child| {
-        let needs = match child.name.as_slice() {
+        let needs = match child.name() {
             b"minimum" => &mut set.minimum,
             b"recommended" => &mut set.recommended,
             b"maximum" => &mut set.maximum,
@@ -130,7 +130,7 @@ fn resource_set(parser: &mut Parser<'_>, element: &Element) -> Result<ResourceSe
 fn needs(parser: &mut Parser<'_>) -> Result<Needs> {
     let mut needs = Needs::default();
     parser.children(|parser, child| {
-        let place = match child.name.as_slice() {
+        let place = match child.name() {
             b"ram" => &mut needs.memory_bytes,
             b"storage" => &mut needs.storage_bytes,
             b"cpu" => &mut needs.cpu_hz,
@@ -146,19 +146,19 @@ fn needs(parser: &mut Parser<'_>) -> Result<Needs> {
     Ok(needs)
 }
 
-fn medium(parser: &mut Parser<'_>, element: &Element) -> Result<Medium> {
+fn medium(parser: &mut Parser<'_>, element: &Element<'_>) -> Result<Medium> {
     let mut medium = Medium {
-        arch: element.attribute("arch").to_owned(),
-        live: element.flag("live", false),
-        installer: element.flag("installer", true),
+        arch: element.attribute("arch")?,
+        live: element.flag("live", false)?,
+        installer: element.flag("installer", true)?,
         ..Medium::default()
     };
     parser.children(|parser, child| {
-        if child.name != b"iso" {
+        if child.name() != b"iso" {
             return parser.skip(&child);
         }
         parser.children(|parser, label| {
-            let place = match label.name.as_slice() {
+            let place = match label.name() {
                 b"volume-id" => &mut medium.volume_id,
                 b"system-id" => &mut medium.system_id,
                 b"publisher-id" => &mut medium.publisher_id,
@@ -178,57 +178,56 @@ fn medium(parser: &mut Parser<'_>, element: &Element) -> Result<Medium> {
 
 fn devices(parser: &mut Parser<'_>, devices: &mut Vec<DeviceSupport>) -> Result<()> {
     parser.children(|parser, child| {
-        if child.name == b"device" && child.has("id") {
-            let supported = child.flag("supported", true);
-            devices.push(DeviceSupport { device: child.attribute("id").to_owned(), supported });
+        if child.name() == b"device" && child.has("id")? {
+            let supported = child.flag("supported", true)?;
+            devices.push(DeviceSupport { device: child.attribute("id")?, supported });
         }
         parser.skip(&child)
     })
 }
 
 /// An element's beginning.
-struct Element {
-    name: Vec<u8>,
-    attributes: Vec<(String, String)>,
-}
+struct Element<'f>(BytesStart<'f>);
 
-impl Element {
-    fn new(start: &BytesStart<'_>) -> Result<Self> {
-        let mut attributes = Vec::new();
-        for attribute in start.attributes().with_checks(false) {
-            let attribute = attribute.map_err(|error| ParseError::Xml(error.into()))?;
-            if attribute.value.len() > MAX_TEXT {
-                return Err(ParseError::LongText);
-            }
-            let value = String::from_utf8_lossy(&attribute.value);
-            // What isn't XML's own stays as it is written.
-            let value = quick_xml::escape::unescape(&value).map(Cow::into_owned).unwrap_or_else(|_| value.to_string());
-            attributes.push((String::from_utf8_lossy(attribute.key.as_ref()).into_owned(), value));
+impl Element<'_> {
+    fn name(&self) -> &[u8] {
+        self.0.name().into_inner()
+    }
+
+    fn value(&self, name: &str) -> Result<Option<String>> {
+        let attribute = self.0.try_get_attribute(name).map_err(|error| ParseError::Xml(error.into()))?;
+        let Some(attribute) = attribute else { return Ok(None) };
+        if attribute.value.len() > MAX_TEXT {
+            return Err(ParseError::LongText);
         }
-        Ok(Element { name: start.name().as_ref().to_vec(), attributes })
+        let value = String::from_utf8_lossy(&attribute.value);
+        // What isn't XML's own stays as it is written.
+        let value = quick_xml::escape::unescape(&value).map(Cow::into_owned).unwrap_or_else(|_| value.to_string());
+        Ok(Some(value))
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.attributes.iter().any(|(key, _)| key == name)
+    fn has(&self, name: &str) -> Result<bool> {
+        Ok(self.0.try_get_attribute(name).map_err(|error| ParseError::Xml(error.into()))?.is_some())
     }
 
-    fn attribute(&self, name: &str) -> &str {
-        self.attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    /// Empty if it isn't there.
+    fn attribute(&self, name: &str) -> Result<String> {
+        Ok(self.value(name)?.unwrap_or_default())
     }
 
-    fn flag(&self, name: &str, default: bool) -> bool {
-        match self.attribute(name) {
-            "true" => true,
-            "false" => false,
+    fn flag(&self, name: &str, default: bool) -> Result<bool> {
+        Ok(match self.value(name)?.as_deref() {
+            Some("true") => true,
+            Some("false") => false,
             _ => default,
-        }
+        })
     }
 }
 
 /// What is met next.
-enum Step {
-    Start(Element),
-    Text(String),
+enum Step<'f> {
+    Start(Element<'f>),
+    Text(Cow<'f, str>),
     End,
     Eof,
 }
@@ -246,17 +245,17 @@ impl<'f> Parser<'f> {
     }
 
     /// Comments and instructions are passed over.
-    fn next(&mut self) -> Result<Step> {
+    fn next(&mut self) -> Result<Step<'f>> {
         loop {
             let step = match self.reader.read_event().map_err(ParseError::Xml)? {
-                Event::Start(start) | Event::Empty(start) => Step::Start(Element::new(&start)?),
+                Event::Start(start) | Event::Empty(start) => Step::Start(Element(start)),
                 Event::End(_) => Step::End,
-                Event::Text(text) => Step::Text(String::from_utf8_lossy(&text).into_owned()),
-                Event::CData(text) => Step::Text(String::from_utf8_lossy(&text).into_owned()),
+                Event::Text(text) => Step::Text(lossy(text.into_inner())),
+                Event::CData(text) => Step::Text(lossy(text.into_inner())),
                 Event::GeneralRef(reference) => {
                     let written = format!("&{};", String::from_utf8_lossy(&reference));
                     let meant = quick_xml::escape::unescape(&written).map(Cow::into_owned);
-                    Step::Text(meant.unwrap_or(written))
+                    Step::Text(meant.unwrap_or(written).into())
                 }
                 Event::Eof => Step::Eof,
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => continue,
@@ -266,7 +265,7 @@ impl<'f> Parser<'f> {
     }
 
     /// Hands over each child of the element that was begun; who gets one takes it to its end.
-    fn children(&mut self, mut child: impl FnMut(&mut Self, Element) -> Result<()>) -> Result<()> {
+    fn children(&mut self, mut child: impl FnMut(&mut Self, Element<'f>) -> Result<()>) -> Result<()> {
         loop {
             match self.next()? {
                 Step::Start(element) => child(self, element)?,
@@ -278,8 +277,8 @@ impl<'f> Parser<'f> {
     }
 
     /// To the end of the element that was begun.
-    fn skip(&mut self, element: &Element) -> Result<()> {
-        self.reader.read_to_end(quick_xml::name::QName(&element.name)).map(|_| ()).map_err(ParseError::Xml)
+    fn skip(&mut self, element: &Element<'_>) -> Result<()> {
+        self.reader.read_to_end(element.0.name()).map(|_| ()).map_err(ParseError::Xml)
     }
 
     /// The text of the element that was begun, to its end, without blanks around it.
@@ -304,9 +303,16 @@ impl<'f> Parser<'f> {
         Ok(self.text()?.parse().ok())
     }
 
-    fn id_of(&mut self, element: &Element) -> Result<String> {
+    fn id_of(&mut self, element: &Element<'_>) -> Result<String> {
         self.skip(element)?;
-        Ok(element.attribute("id").to_owned())
+        element.attribute("id")
+    }
+}
+
+fn lossy(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
     }
 }
 
