@@ -5,6 +5,7 @@ mod arguments;
 mod client;
 mod commands;
 mod descriptors;
+mod detect;
 mod firmware;
 mod launch;
 mod live;

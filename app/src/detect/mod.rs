@@ -226,7 +226,7 @@ impl Detector {
     /// The file can't be read, or is of no use to any machine; in words for a person.
     pub(crate) fn detect(&self, path: &Path) -> Result<Detected> {
         let seen = kinds::look(path)?;
-        let systems = systems::of(&seen.kind, seen.labels.as_ref(), self.database());
+        let systems = systems::of(&seen, self.database());
         let notes = notes::of(&seen, &systems, self);
         let name = systems::name_for(&seen, systems.os.as_ref(), path);
         let advice = advice::of(&seen.kind, name, &systems, self.database(), self.host);

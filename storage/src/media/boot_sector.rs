@@ -1,7 +1,15 @@
 //! A disk's first sectors: boot code and partitions, by the PC's master boot record or by GPT (UEFI 2.10, sections 5.2 and
 //! 5.3).
 
-use super::le32;
+use std::fs::File;
+
+use vm_memory::VolatileSlice;
+
+use super::{le32, read_up_to};
+use crate::{
+    disk::Disk,
+    image::{self, Format, ImageError, ImageSource},
+};
 
 /// How much of a disk's beginning is looked at, in bytes: its master boot record, and a GPT header and table in sectors of 512
 /// bytes.
@@ -46,6 +54,26 @@ pub enum Partitioning {
 }
 
 impl BootSector {
+    /// What a disk image begins with. A raw image can be read while a machine runs from it.
+    ///
+    /// # Errors
+    /// The image can't be read, or is used by another program.
+    pub fn read(file: &File, format: Format) -> Result<Self, ImageError> {
+        let mut head = vec![0; HEAD];
+        match format {
+            Format::Raw => head = read_up_to(file, 0, HEAD).map_err(ImageError::io("the image"))?,
+            Format::Qcow2 => {
+                let file = file.try_clone().map_err(ImageError::io("the image"))?;
+                let source = ImageSource { file, format, read_only: true, after_crash: false };
+                let disk = image::open_chain(vec![source])?;
+                head.truncate(disk.len_bytes().min(HEAD as u64) as usize);
+                let read = disk.read(0, &[VolatileSlice::from(head.as_mut_slice())]);
+                read.map_err(ImageError::io("the image"))?;
+            }
+        }
+        Ok(BootSector::of(&head))
+    }
+
     /// What a disk's first [`HEAD`] bytes say; fewer say less.
     pub(crate) fn of(head: &[u8]) -> Self {
         if head.get(SIGNATURE..SECTOR) != Some(&[0x55, 0xaa]) {
@@ -64,7 +92,11 @@ impl BootSector {
         // The boot sector of a file system, as on a floppy, has code where partitions would be.
         let sound = head[PARTITIONS..SIGNATURE].chunks(16).all(|entry| matches!(entry[0], 0 | 0x80));
         let partitioning = if sound && !entries.is_empty() { Partitioning::Mbr } else { Partitioning::None };
-        BootSector { has_code, partitioning, has_efi_partition: partitioning == Partitioning::Mbr && has_type(EFI_SYSTEM) }
+        BootSector {
+            has_code,
+            partitioning,
+            has_efi_partition: partitioning == Partitioning::Mbr && has_type(EFI_SYSTEM),
+        }
     }
 }
 
@@ -126,6 +158,29 @@ mod tests {
         head[2 * SECTOR + 128..2 * SECTOR + 144].copy_from_slice(&EFI_SYSTEM_GUID);
         let sector = BootSector::of(&head);
         assert_eq!((sector.partitioning, sector.has_efi_partition), (Partitioning::Gpt, true));
+    }
+
+    #[test]
+    fn the_disk_in_a_qcow2_image_is_looked_at_and_not_the_image() {
+        let raw = tempfile::tempfile().unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&raw, &mbr(1, &[0x83]), 0).unwrap();
+        assert_eq!(BootSector::read(&raw, Format::Raw).unwrap().partitioning, Partitioning::Mbr);
+        let qcow2 = tempfile::tempfile().unwrap();
+        image::create_qcow2(&qcow2, &image::NewImage::new(1 << 20)).unwrap();
+        assert_eq!(BootSector::read(&qcow2, Format::Qcow2).unwrap(), BootSector::default());
+        let source = ImageSource {
+            file: qcow2.try_clone().unwrap(),
+            format: Format::Qcow2,
+            read_only: false,
+            after_crash: false,
+        };
+        let disk = image::open_chain(vec![source]).unwrap();
+        let mut head = mbr(1, &[EFI_SYSTEM]);
+        disk.write(0, &[VolatileSlice::from(head.as_mut_slice())]).unwrap();
+        disk.flush().unwrap();
+        drop(disk);
+        let sector = BootSector::read(&qcow2, Format::Qcow2).unwrap();
+        assert!(sector.has_code && sector.has_efi_partition);
     }
 
     proptest! {

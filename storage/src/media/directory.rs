@@ -52,9 +52,9 @@ pub(super) fn efi_loaders(file: &File, root: &[u8]) -> io::Result<Vec<EfiLoader>
     let mut folder = Folder::of(root);
     for name in ["EFI", "BOOT"] {
         let records = folder.read(file)?;
-        let Some((_, record)) = entries(&records).find(|(entry, record)| {
-            entry == name && record.get(FLAGS).is_some_and(|flags| flags & IS_FOLDER != 0)
-        }) else {
+        let Some((_, record)) = entries(&records)
+            .find(|(entry, record)| entry == name && record.get(FLAGS).is_some_and(|flags| flags & IS_FOLDER != 0))
+        else {
             return Ok(Vec::new());
         };
         folder = Folder::of(record);

@@ -72,7 +72,8 @@ impl Iso {
         let set = descriptors.iter().take_while(|one| is_descriptor(one) && one.first() != Some(&TERMINATOR));
         let set: Vec<&[u8]> = set.copied().collect();
         let primary = set.iter().find(|one| one.first() == Some(&PRIMARY)).copied().unwrap_or_default();
-        let catalog = set.iter().filter(|one| one.first() == Some(&BOOT_RECORD)).find_map(|one| el_torito::catalog(one));
+        let catalog =
+            set.iter().filter(|one| one.first() == Some(&BOOT_RECORD)).find_map(|one| el_torito::catalog(one));
         let boot_entries = match catalog {
             Some(sector) => el_torito::entries(&read_up_to(file, u64::from(sector) * SECTOR, SECTOR as usize)?),
             None => Vec::new(),
@@ -177,7 +178,10 @@ pub(crate) mod tests {
             primary(&[(8, "LINUX"), (40, "My Disc"), (318, "ME"), (446, "PREP\0x"), (574, "APP\x01LICATION")], 100);
         let iso = Iso::read(&disc(&[(16, &primary)], 100 * SECTOR)).unwrap().unwrap();
         let labels = &iso.labels;
-        assert_eq!((labels.volume.as_str(), labels.system.as_str(), labels.publisher.as_str()), ("My Disc", "LINUX", "ME"));
+        assert_eq!(
+            (labels.volume.as_str(), labels.system.as_str(), labels.publisher.as_str()),
+            ("My Disc", "LINUX", "ME")
+        );
         assert_eq!((labels.preparer.as_str(), labels.application.as_str()), ("PREP", "APP LICATION"));
         assert_eq!((iso.volume_bytes, iso.has_udf, iso.boots_with_bios()), (204_800, false, false));
     }

@@ -12,12 +12,12 @@ mod iso;
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
+pub(crate) use boot_sector::HEAD;
 pub use boot_sector::{BootSector, Partitioning};
 pub use directory::EfiLoader;
 pub use el_torito::{BootEntry, Platform};
-pub(crate) use boot_sector::HEAD;
-pub(crate) use iso::{LEAST_ISO, SECTOR, has_udf};
 pub use iso::{Iso, Labels};
+pub(crate) use iso::{LEAST_ISO, SECTOR, has_udf};
 
 /// Up to `len` bytes; fewer where the file ends.
 fn read_up_to(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
