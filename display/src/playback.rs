@@ -162,9 +162,7 @@ impl Feed {
             }
         }
         let between = self.between as f32;
-        std::array::from_fn(|channel| {
-            self.before[channel] + (self.after[channel] - self.before[channel]) * between
-        })
+        std::array::from_fn(|channel| self.before[channel] + (self.after[channel] - self.before[channel]) * between)
     }
 
     /// Goes to silence without a click.
