@@ -21,6 +21,9 @@ pub mod limits {
     pub const DEPTH: usize = 4;
 }
 
+/// Discs that the database lacks, though it has their systems.
+const SUPPLEMENT: &str = include_str!("supplement.xml");
+
 /// The systems that are known.
 #[derive(Debug, Clone, Default)]
 pub struct Database {
@@ -49,6 +52,11 @@ impl Database {
                     tracing::warn!(file = %file.display(), error, "a file of the osinfo database is left out");
                     database.skipped += 1;
                 }
+            }
+        }
+        for system in parse::systems(SUPPLEMENT.as_bytes()).unwrap_or_default() {
+            if database.find(&system.id).is_some() {
+                database.add(system);
             }
         }
         database
@@ -212,6 +220,19 @@ mod tests {
         let database = Database::load(&Places::only([folder.path()]));
         assert_eq!((database.systems().len(), database.skipped()), (1, 2));
         assert!(Database::load(&Places::only(["/nonexistent"])).is_empty());
+    }
+
+    #[test]
+    fn the_supplement_is_sound_and_completes_only_what_is_there() {
+        let supplement = parse::systems(SUPPLEMENT.as_bytes()).unwrap();
+        assert!(!supplement.is_empty());
+        assert!(supplement.iter().flat_map(|system| &system.media).all(|medium| medium.check().is_ok()));
+        let folder = tempfile::tempdir().unwrap();
+        let id = &supplement[0].id;
+        write(folder.path(), "one.xml", &format!("<os id='{id}'><name>One</name></os>"));
+        let database = Database::load(&Places::only([folder.path()]));
+        assert_eq!(database.systems().len(), 1);
+        assert_eq!(database.systems()[0].media, supplement[0].media);
     }
 
     #[test]

@@ -67,8 +67,8 @@ fn kind(kind: &Kind) -> String {
             machine::size::Size::bytes(*bytes),
             by(boots_with_bios.unwrap_or(false), boots_with_uefi.unwrap_or(false))
         ),
-        Kind::Kernel(KernelFile { linux, pvh, linux64 }) => {
-            let name = linux.as_deref().map(|version| format!("Linux {version}")).unwrap_or_else(|| "a kernel".into());
+        Kind::Kernel(kernel @ KernelFile { pvh, linux64, .. }) => {
+            let name = kernel.release().unwrap_or_else(|| "a kernel".to_owned());
             let entries: Vec<&str> = [(*linux64, "64-bit"), (*pvh, "PVH")]
                 .into_iter()
                 .filter_map(|(there, entry)| there.then_some(entry))

@@ -116,12 +116,23 @@ pub(crate) struct DiskImage {
 /// A kernel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct KernelFile {
-    /// Linux's release and build, if it is Linux and says them.
+    /// What it says of itself: of Linux, release and build.
     pub(crate) linux: Option<String>,
     /// It can be started by the PVH protocol.
     pub(crate) pvh: bool,
     /// It can be started by Linux's 64-bit boot protocol.
     pub(crate) linux64: bool,
+}
+
+impl KernelFile {
+    /// What it is, as far as it says: `Linux 6.1.0-56-amd64`, or what another kernel of that form is called.
+    pub(crate) fn release(&self) -> Option<String> {
+        let version = self.linux.as_deref()?;
+        if version.starts_with(|char: char| char.is_ascii_digit()) {
+            return Some(format!("Linux {}", version.split_whitespace().next()?));
+        }
+        Some(version.to_owned())
+    }
 }
 
 /// An operating system, as the database has it.

@@ -93,15 +93,17 @@ pub(super) fn name_for(seen: &Seen, os: Option<&Os>, path: &Path) -> (String, &'
     if let Some(os) = os.filter(|os| !os.id.ends_with("/unknown")) {
         return (name_of(os), "the system on the disc");
     }
-    let volume = match &seen.kind {
-        Kind::Iso(iso) => name_from_label(&iso.volume),
-        Kind::DiskImage(_) | Kind::Kernel(_) | Kind::Unknown { .. } => None,
+    let said = match &seen.kind {
+        Kind::Iso(iso) => name_from_label(&iso.volume).map(|name| (name, "the disc bears this name")),
+        Kind::Kernel(kernel) => {
+            kernel.release().and_then(|name| usable(&name)).map(|name| (name, "the kernel says so"))
+        }
+        Kind::DiskImage(_) | Kind::Unknown { .. } => None,
     };
-    if let Some(name) = volume {
-        return (name, "the disc bears this name");
+    if let Some(said) = said {
+        return said;
     }
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().replace(['_', '\n', '\t'], " "));
-    match stem.as_deref().and_then(usable) {
+    match name_from_file(path) {
         Some(name) => (name, "the file is called so"),
         None => (NAMELESS.to_owned(), "call it what you like"),
     }
@@ -137,6 +139,16 @@ fn name_from_label(volume: &str) -> Option<String> {
     usable(&words.join(" "))
 }
 
+/// The file's name without its ending; what follows a point in a version is none.
+fn name_from_file(path: &Path) -> Option<String> {
+    let ends = |path: &Path| {
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        (1..=5).contains(&ending.len()) && ending.starts_with(|char: char| char.is_ascii_alphabetic())
+    };
+    let name = if ends(path) { path.file_stem() } else { path.file_name() };
+    usable(&name?.to_string_lossy().replace(['_', '\n', '\t'], " "))
+}
+
 fn usable(text: &str) -> Option<String> {
     let text: String = text.trim().chars().take(MAX_CHARS).collect();
     Some(Name::new(text.trim()).ok()?.as_str().to_owned())
@@ -155,11 +167,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_files_name_gives_a_machine_its_name_without_the_ending() {
+        for (path, name) in [
+            ("/a/my_disk.qcow2", Some("my disk")),
+            ("/a/debian-12.5.0", Some("debian-12.5.0")),
+            ("/a/.img", Some(".img")),
+            ("/", None),
+        ] {
+            assert_eq!(name_from_file(Path::new(path)).as_deref(), name, "{path}");
+        }
+    }
+
+    #[test]
     fn a_label_becomes_a_name_that_a_person_would_write() {
         for (label, name) in [
             ("Ubuntu-Server 24.04.1 LTS amd64", Some("Ubuntu Server 24.04.1 LTS")),
             ("Kubuntu 24.04 LTS amd64", Some("Kubuntu 24.04 LTS")),
-            ("d-live 13.0.0 gnome amd64", Some("d live 13.0.0 gnome")),
+            ("Fedora-KDE-Live-41-1-4", Some("Fedora KDE Live 41 1 4")),
             ("alpine-std 3.20.3 x86_64", Some("alpine std 3.20.3")),
             ("AMD64", Some("AMD64")),
             ("CDROM", None),

@@ -260,6 +260,13 @@ fn kernels_are_known_by_their_entries() {
 }
 
 #[test]
+fn a_kernel_is_called_as_it_says() {
+    let release = |linux: &str| KernelFile { linux: Some(linux.into()), pvh: true, linux64: true }.release();
+    assert_eq!(release("6.1.0-50-amd64 (someone) #1 SMP").as_deref(), Some("Linux 6.1.0-50-amd64"));
+    assert_eq!(release("Memtest86+ v6.10").as_deref(), Some("Memtest86+ v6.10"));
+}
+
+#[test]
 fn systems_are_found_by_their_letters_the_newest_first() {
     let detector = detector();
     let names: Vec<_> = detector.systems("debian").into_iter().map(|os| os.name).collect();
