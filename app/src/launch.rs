@@ -31,8 +31,7 @@ use crate::{
 pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::convert::Infallible> {
     let (machine, lock) = library.lock(name)?;
     let definition = machine.definition();
-    let here = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_of(&text));
-    if let Some(here) = here.filter(|here| *here < definition.memory) {
+    if let Some(here) = memory_of_this_computer().filter(|here| *here < definition.memory) {
         bail!(
             "'{name}' has {} of memory, and this computer only {} MiB. Nothing was changed. \
              Give it less: `tandem edit NAME --memory SIZE`",
@@ -138,6 +137,11 @@ pub(crate) fn start(library: &Library, name: &str) -> Result<()> {
     }
 }
 
+/// The memory of this computer, if it tells.
+pub(crate) fn memory_of_this_computer() -> Option<Size> {
+    fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_of(&text))
+}
+
 /// The memory of the host that /proc/meminfo tells of (proc_meminfo(5)).
 fn memory_of(text: &str) -> Option<Size> {
     let rest = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -195,6 +199,6 @@ mod tests {
         let text = "MemTotal:       24586188 kB\nMemFree:         1 kB\n";
         assert_eq!(memory_of(text), Some(Size::kib(24_586_188)));
         assert_eq!(memory_of("MemFree: 1 kB\n"), None);
-        assert!(memory_of(&fs::read_to_string("/proc/meminfo").unwrap()).is_some());
+        assert!(memory_of_this_computer().is_some());
     }
 }

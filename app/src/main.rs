@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod console_input;
 mod descriptors;
+mod detect;
 mod firmware;
 mod launch;
 mod live;

@@ -36,6 +36,8 @@ pub(crate) struct Order {
     pub(crate) kernel: Option<KernelOrder>,
     pub(crate) serial: Option<PathBuf>,
     pub(crate) notes: String,
+    /// The system that it is for, by its id in the osinfo database.
+    pub(crate) os: Option<String>,
 }
 
 /// A disk of it.
@@ -74,6 +76,7 @@ impl Order {
             kernel: None,
             serial: None,
             notes: String::new(),
+            os: None,
         }
     }
 
@@ -102,6 +105,7 @@ impl Order {
         definition.memory = self.memory;
         definition.cpus = self.cpus;
         definition.notes = self.notes;
+        definition.os = self.os;
         for disk in self.disks {
             let disk = disk.make(&definition, &draft.disks_dir())?;
             definition.disks.push(disk);

@@ -200,6 +200,7 @@ mod tests {
     fn every_command_that_is_promised_is_there() {
         for id in [
             "doctor",
+            "identify",
             "create",
             "list",
             "show",

@@ -9,6 +9,7 @@
 //! version = 1
 //! uuid = "6f0a2b8e-3c55-4f0e-9a58-1d2f64f0a0c1"
 //! name = "Mint"
+//! os = "http://linuxmint.com/mint/22"
 //! engine = "full"
 //! firmware = "bios"
 //! cpus = 2
@@ -89,6 +90,8 @@ pub mod limits {
     pub const SERIAL_CHARS: usize = 20;
     /// Bytes of a kernel's command line: `COMMAND_LINE_SIZE` of Linux on x86, with the terminator.
     pub const CMDLINE_BYTES: usize = 2047;
+    /// Bytes of an operating system's id.
+    pub const OS_BYTES: usize = 200;
     /// Bytes of notes.
     pub const NOTES_BYTES: usize = 64 * 1024;
 }
@@ -108,6 +111,10 @@ pub struct Definition {
     /// What its owner wants to remember about it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub notes: String,
+    /// The operating system that it is meant for, by its id in the osinfo database: `http://debian.org/debian/12`. Only
+    /// people are told; the machine is the same without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
     /// What runs it.
     pub engine: Engine,
     /// What its first instruction belongs to.
@@ -279,6 +286,7 @@ impl Definition {
             name,
             created: None,
             notes: String::new(),
+            os: None,
             engine: defaults::ENGINE,
             firmware: defaults::FIRMWARE,
             cpus: defaults::CPUS,

@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_tone_between_silences_is_measured() {
         let silence = std::iter::repeat_n(0, RATE / 10);
-        let wave = (0..RATE / 5).map(|index| if index * 440 * 2 / RATE % 2 == 0 { -5000 } else { 5000 });
+        let wave = (0..RATE / 5).map(|index| if (index * 440 * 2 / RATE).is_multiple_of(2) { -5000 } else { 5000 });
         let samples: Vec<i16> = silence.clone().chain(wave).chain(silence).collect();
         let [tone] = tones(&samples)[..] else { panic!("one tone") };
         assert!((tone.seconds - 0.2).abs() < 0.01 && (tone.hertz - 440.0).abs() < 8.0, "{tone:?}");

@@ -40,7 +40,7 @@ const PROGRAM: [&str; 18] = [
 ];
 
 /// What the tests need besides.
-const TESTS: [&str; 25] = [
+const TESTS: [&str; 26] = [
     // a desktop
     "xvfb",
     "openbox",
@@ -71,6 +71,8 @@ const TESTS: [&str; 25] = [
     "syslinux-common",
     "xorriso",
     "mtools",
+    // what systems' discs are like
+    "osinfo-db",
 ];
 
 /// Options of every installation, simulated or not.

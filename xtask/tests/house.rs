@@ -10,9 +10,10 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each of our crates may use; nothing else may. What may use everything stands in [`TOPMOST`].
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("machine", &[]),
     ("assets", &[]),
+    ("osinfo", &[]),
     ("processor", &["machine"]),
     ("hypervisor", &["machine", "processor"]),
     ("storage", &["machine"]),

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     arguments::Given,
     changes::Changes,
+    detect::Detector,
     order::{DiskOrder, KernelOrder, Order},
     output,
 };
@@ -41,6 +42,9 @@ pub(super) fn create(given: &Given<'_>) -> Result<()> {
         });
     }
     order.serial = given.text("serial").map(absolute).transpose()?;
+    // What can't be used is refused below.
+    let detected = order.disc.as_deref().and_then(|disc| Detector::of_this_computer().detect(disc).ok());
+    order.os = detected.and_then(|detected| detected.os).map(|os| os.id);
     make(order)
 }
 

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 mod change;
 mod console;
+mod identify;
 pub(crate) mod media;
 pub(crate) mod power;
 mod report;
@@ -28,6 +29,7 @@ pub(crate) fn run(id: &str, matches: &ArgMatches) -> Result<ExitCode> {
     match id {
         "run" => return power::run(given),
         "doctor" => return report::doctor(given),
+        "identify" => identify::identify(given),
         "create" => change::create(given),
         "welcome" => change::welcome(),
         "list" => report::list(given),

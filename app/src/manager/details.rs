@@ -27,7 +27,7 @@ impl Manager {
                 Some(_) => Some("window"),
                 None => None,
             };
-            for id in first.into_iter().chain(["pause", "resume", "stop", "kill", "delete"]) {
+            for id in first.into_iter().chain(["pause", "resume", "stop", "kill", "edit", "delete"]) {
                 let Some(action) = Action::find(id) else { continue };
                 if known.state().is_some_and(|state| action.is_allowed_in(state))
                     && ui.button(action.label).on_hover_text(action.help).clicked()

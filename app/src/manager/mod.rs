@@ -1,36 +1,51 @@
 //! The manager's window: the machines, what they are doing, and everything that can be done to them.
 //!
+//! On the left is the list; the rest is one [`Page`]: the machine that is chosen, a new machine, settings, this computer.
 //! It never opens `/dev/kvm`: machines run in processes of their own, which outlive it.
 
 mod details;
+mod host;
 mod list;
 mod model;
+mod palette;
+mod questions;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod thumbnails;
+mod wizard;
+mod work;
 
-use std::{cell::RefCell, process::Stdio, rc::Rc, time::SystemTime};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::SystemTime};
 
 use anyhow::{Result, bail};
 use eframe::{
     App,
-    egui::{self, CentralPanel, Id, Key as EguiKey, MenuBar, Modal, Modifiers, Panel, Ui, ViewportCommand},
+    egui::{
+        self, Align2, CentralPanel, Color32, FontId, Id, Key as EguiKey, LayerId, MenuBar, Modifiers, Order, Panel, Ui,
+    },
 };
-use machine::{
-    actions::{ALL, Action, Scope},
-    control::Request,
-};
+use machine::actions::{ALL, Action, Scope};
 use storage::library::Library;
 
 use self::{
+    host::HostPage,
     model::{Kind, Known, Model},
+    palette::{Chosen, Palette},
+    settings::Settings,
     thumbnails::Thumbnails,
+    wizard::Wizard,
+    work::{FileFor, Finish, Offer, Question},
 };
 use crate::{
-    commands::power,
-    launch, live,
-    order::Order,
-    ui::{self, tasks::Tasks, theme, toasts::Toasts},
+    detect::Detector,
+    ui::{
+        self,
+        files::{DesktopChooser, FileChooser},
+        tasks::Tasks,
+        theme,
+        toasts::Toasts,
+    },
 };
 
 /// Shows the manager's window until it is closed.
@@ -50,45 +65,67 @@ pub(crate) fn run() -> Result<()> {
     ui::shell::run("Tandem", viewport, Rc::new(RefCell::new(())), |_| {
         Box::new(move |creation| {
             theme::apply(&creation.egui_ctx);
-            Ok(Box::new(Manager::new(library, &creation.egui_ctx)?))
+            let files = Box::new(DesktopChooser::default());
+            Ok(Box::new(Manager::new(library, files, Detector::of_this_computer(), &creation.egui_ctx)?))
         })
     })
 }
 
-/// What a toast's button means.
-enum Offer {
-    /// Bring back the machine of this name from the trash.
-    Undelete(String),
+/// What stands beside the list.
+#[derive(Default)]
+enum Page {
+    /// The machine that is looked at.
+    #[default]
+    Machine,
+    New(Box<Wizard>),
+    Settings(Box<Settings>),
+    Host(HostPage),
 }
 
-/// What was done in the background: something to say, or nothing.
-struct Done {
-    result: Result<Option<String>>,
-    offer: Option<(&'static str, Offer)>,
+/// What a page wants next.
+enum Next {
+    Stay,
+    /// To give place to the machine that is looked at.
+    Leave,
 }
 
 /// The manager's window.
 pub(super) struct Manager {
     library: Library,
     model: Model,
+    detector: Arc<Detector>,
+    files: Box<dyn FileChooser>,
+    /// What a file is being asked for.
+    file_for: Option<FileFor>,
+    page: Page,
+    palette: Palette,
     /// The name of the machine that is looked at.
     selected: Option<String>,
     search: String,
     /// The search field gets the keyboard.
     focus_search: bool,
     thumbnails: Thumbnails,
-    tasks: Tasks<Done>,
+    tasks: Tasks<Finish>,
     toasts: Toasts<Offer>,
-    /// The action and machine that a person is asked about.
-    question: Option<(&'static str, String)>,
+    question: Option<Question>,
     watched: bool,
 }
 
 impl Manager {
-    pub(super) fn new(library: Library, context: &egui::Context) -> Result<Self> {
+    pub(super) fn new(
+        library: Library,
+        files: Box<dyn FileChooser>,
+        detector: Detector,
+        context: &egui::Context,
+    ) -> Result<Self> {
         Ok(Manager {
             model: Model::watch(library.clone(), context.clone())?,
             library,
+            detector: Arc::new(detector),
+            files,
+            file_for: None,
+            page: Page::default(),
+            palette: Palette::default(),
             selected: None,
             search: String::new(),
             focus_search: false,
@@ -100,163 +137,118 @@ impl Manager {
         })
     }
 
-    /// Does what an action says, to the machine of that name if it is one for machines.
-    fn act(&mut self, context: &egui::Context, id: &'static str, name: Option<&str>) {
-        match (id, name) {
-            ("quit", _) => context.send_viewport_cmd(ViewportCommand::Close),
-            ("search", _) => self.focus_search = true,
-            ("kill" | "reset", Some(name)) => self.question = Some((id, name.to_owned())),
-            (_, Some(name)) => self.act_surely(context, id, name),
-            _ => {}
-        }
-    }
-
-    /// Does it without asking.
-    fn act_surely(&mut self, context: &egui::Context, id: &'static str, name: &str) {
-        let (library, name) = (self.library.clone(), name.to_owned());
-        let ask = |request| {
-            let (library, name) = (library.clone(), name.clone());
-            Box::new(move || {
-                let machine = library.find(&name)?;
-                live::look(&library, &machine, live::PATIENCE)?.into_client(&machine, id)?.ask(request)?;
-                Ok(None)
-            }) as Box<dyn FnOnce() -> Result<Option<String>> + Send>
-        };
-        let mut offer = None;
-        let work: Box<dyn FnOnce() -> Result<Option<String>> + Send> = match id {
-            "start" => Box::new(move || {
-                launch::start(&library, &name)?;
-                open_window(&library, &name)
-            }),
-            "window" => Box::new(move || open_window(&library, &name)),
-            "pause" => ask(Request::Pause),
-            "resume" => ask(Request::Resume),
-            "reset" => ask(Request::Reset),
-            "stop" => ask(Request::Stop),
-            "kill" => Box::new(move || power::kill_machine(&library, &library.find(&name)?).map(|()| None)),
-            "delete" => {
-                offer = Some(("Undo", Offer::Undelete(name.clone())));
-                Box::new(move || {
-                    library.delete(&library.find_any(&name)?, SystemTime::now().into())?;
-                    Ok(Some(format!("'{name}' is in the trash for 30 days")))
-                })
-            }
-            _ => return,
-        };
-        self.tasks.begin(context, move || Done { result: work(), offer });
-    }
-
-    /// Makes the machine *Welcome*, and starts it.
-    fn make_welcome(&mut self, context: &egui::Context) {
-        let library = self.library.clone();
-        let work = move || {
-            let machine = Order::welcome()?.make(&library)?;
-            launch::start(&library, machine.name().as_str())?;
-            open_window(&library, machine.name().as_str())
-        };
-        self.tasks.begin(context, move || Done { result: work(), offer: None });
-    }
-
-    fn take_news(&mut self, context: &egui::Context) {
-        for Done { result, offer } in self.tasks.finished() {
-            match (result, offer) {
-                (Ok(Some(text)), Some((label, offer))) => self.toasts.offer(context, text, label, offer),
-                (Ok(Some(text)), None) => self.toasts.say(context, text),
-                (Ok(None), _) => {}
-                (Err(error), _) => self.toasts.complain(context, &error),
-            }
-            self.model.look();
-        }
-    }
-
-    fn undo(&mut self, context: &egui::Context, offer: Offer) {
-        let library = self.library.clone();
-        match offer {
-            Offer::Undelete(name) => self.tasks.begin(context, move || {
-                let restore = || {
-                    library.restore(&library.find_in_trash(&name)?, None)?;
-                    Ok(Some(format!("'{name}' is back")))
-                };
-                Done { result: restore(), offer: None }
-            }),
-        }
-    }
-
     /// The machine that is looked at: the first, if none was chosen.
     fn current<'a>(&self, machines: &[&'a Known]) -> Option<&'a Known> {
         let chosen = self.selected.as_ref().and_then(|name| machines.iter().find(|known| known.name == *name));
         chosen.or(machines.first()).copied()
     }
 
+    /// Whether something is open that has the keys for itself.
+    fn is_asking(&self) -> bool {
+        self.question.is_some() || self.palette.is_open() || self.file_for.is_some()
+    }
+
     /// Does what the keys say that are an action's shortcut.
     fn take_shortcuts(&mut self, context: &egui::Context, current: Option<&Known>) {
-        // A text field has the keyboard, or a question is open.
-        if self.question.is_some() || context.text_edit_focused() {
+        if self.is_asking() {
             return;
         }
+        let writing = context.text_edit_focused();
+        // Keys without Ctrl are a form's own.
+        let plain = !writing && matches!(self.page, Page::Machine);
         let state = current.and_then(Known::state);
         for action in ALL {
             let Some(chord) = action.shortcut else { continue };
-            let makes_sense = action.scope != Scope::Machine || state.is_some_and(|state| action.is_allowed_in(state));
+            let of_machine = action.scope == Scope::Machine;
+            let makes_sense = !of_machine
+                || matches!(self.page, Page::Machine) && !writing && state.is_some_and(|state| action.is_allowed_in(state));
             let Some(key) = egui_key(chord.key) else { continue };
             let modifiers = Modifiers { command: chord.ctrl, shift: chord.shift, ..Modifiers::NONE };
-            if makes_sense && context.input_mut(|input| take_key(input, modifiers, key)) {
+            if makes_sense && (chord.ctrl || plain) && context.input_mut(|input| take_key(input, modifiers, key)) {
                 self.act(context, action.id, current.map(|known| known.name.as_str()));
             }
         }
     }
 
     fn menus(&mut self, ui: &mut Ui, current: Option<&Known>) {
+        const MENUS: [(&str, &[&str]); 3] = [
+            ("Tandem", &["create", "welcome", "", "palette", "search", "doctor", "", "quit"]),
+            (
+                "Machine",
+                &["start", "window", "pause", "resume", "reset", "stop", "kill", "", "edit", "rename", "delete"],
+            ),
+            ("Drive", &["insert", "eject"]),
+        ];
         let context = ui.ctx().clone();
         let mut chosen = None;
         MenuBar::new().ui(ui, |ui| {
-            ui.menu_button("Tandem", |ui| item(ui, "quit", None, &mut chosen));
-            ui.menu_button("Machine", |ui| {
-                for id in ["start", "window", "pause", "resume", "reset", "stop", "kill", "delete"] {
-                    item(ui, id, current, &mut chosen);
-                }
-            });
+            for (label, ids) in MENUS {
+                ui.menu_button(label, |ui| {
+                    for id in ids {
+                        if id.is_empty() {
+                            ui.separator();
+                        } else {
+                            item(ui, id, current, &mut chosen);
+                        }
+                    }
+                });
+            }
         });
         if let Some(id) = chosen {
             self.act(&context, id, current.map(|known| known.name.as_str()));
         }
     }
 
-    fn ask_question(&mut self, context: &egui::Context) {
-        let Some((id, name)) = self.question.clone() else { return };
-        let Some(action) = Action::find(id) else { return };
-        let mut answer = None;
-        let modal = Modal::new(Id::unique("question")).show(context, |ui| {
-            ui.set_max_width(460.0);
-            ui.heading(format!("{} '{name}'?", action.label));
-            ui.label("Its system gets no chance to save: what is not on its disks yet is lost.");
-            ui.add_space(12.0);
-            ui.horizontal(|ui| {
-                if ui.button(action.label).clicked() {
-                    answer = Some(true);
+    /// Shows what stands beside the list.
+    fn show_page(&mut self, ui: &mut Ui, current: Option<&Known>, knowledge: &model::Knowledge) {
+        // The page has the manager at hand, so it is taken out of it meanwhile.
+        let mut page = std::mem::take(&mut self.page);
+        let next = match &mut page {
+            Page::Machine => {
+                match current {
+                    Some(known) => self.show_details(ui, known),
+                    None => self.show_nothing(ui, knowledge),
                 }
-                if theme::default_button(ui, "Cancel") {
-                    answer = Some(false);
-                }
-            });
-        });
-        if answer.is_none() && modal.should_close() {
-            answer = Some(false);
-        }
-        if let Some(sure) = answer {
-            self.question = None;
-            if sure {
-                self.act_surely(context, id, &name);
+                Next::Stay
             }
+            Page::New(wizard) => wizard.show(ui, self),
+            Page::Settings(settings) => settings.show(ui, self),
+            Page::Host(host) => host.show(ui, self),
+        };
+        // Something that was chosen on it may have opened another.
+        if matches!(next, Next::Stay) && matches!(self.page, Page::Machine) {
+            self.page = page;
         }
     }
-}
 
-/// Opens a machine's window, and waits until it is closed: the process is our child.
-fn open_window(library: &Library, name: &str) -> Result<Option<String>> {
-    let mut window = power::spawn_window(library, name, Stdio::null())?;
-    std::thread::Builder::new().name("window".into()).spawn(move || window.wait())?;
-    Ok(None)
+    fn show_palette(&mut self, context: &egui::Context, current: Option<&Known>, machines: &[&Known]) {
+        match self.palette.show(context, current, machines) {
+            Some(Chosen::Action(id)) => self.act(context, id, current.map(|known| known.name.as_str())),
+            Some(Chosen::Machine(name)) => {
+                self.selected = Some(name);
+                self.page = Page::Machine;
+            }
+            None => {}
+        }
+    }
+
+    /// A file that is dropped on the window is for a new machine.
+    fn take_dropped(&mut self, context: &egui::Context) {
+        let (hovering, dropped) = context.input(|input| {
+            let path = input.raw.dropped_files.first().map(|file| file.path().to_owned());
+            (!input.raw.hovered_files.is_empty(), path)
+        });
+        if let Some(path) = dropped {
+            self.new_machine(context, Some(path));
+        }
+        if hovering {
+            let painter = context.layer_painter(LayerId::new(Order::Foreground, Id::unique("drop")));
+            let area = context.content_rect();
+            painter.rect_filled(area, 0.0, Color32::from_black_alpha(170));
+            let text = "Drop it to make a machine of it";
+            painter.text(area.center(), Align2::CENTER_CENTER, text, FontId::proportional(24.0), Color32::WHITE);
+        }
+    }
 }
 
 /// A menu's entry for an action.
@@ -307,13 +299,10 @@ impl App for Manager {
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         let context = ui.ctx().clone();
         let knowledge = self.model.knowledge();
+        let all: Vec<&Known> = knowledge.machines.iter().map(|known| &**known).collect();
         let wanted = self.search.to_lowercase();
-        let machines: Vec<&Known> = knowledge
-            .machines
-            .iter()
-            .map(|known| &**known)
-            .filter(|known| known.name.to_lowercase().contains(&wanted))
-            .collect();
+        let machines: Vec<&Known> =
+            all.iter().copied().filter(|known| known.name.to_lowercase().contains(&wanted)).collect();
         let current = self.current(&machines);
         self.take_shortcuts(&context, current);
         Panel::top("menus").show(ui, |ui| self.menus(ui, current));
@@ -321,11 +310,15 @@ impl App for Manager {
             .default_size(290.0)
             .min_size(200.0)
             .show(ui, |ui| self.show_list(ui, &machines, current));
-        CentralPanel::default_margins().show(ui, |ui| match current {
-            Some(known) => self.show_details(ui, known),
-            None => self.show_nothing(ui, &knowledge),
-        });
+        CentralPanel::default_margins().show(ui, |ui| self.show_page(ui, current, &knowledge));
         self.ask_question(&context);
+        self.show_palette(&context, current, &all);
+        match self.files.show(&context) {
+            Some(Some(path)) => self.take_file(&context, path),
+            Some(None) => self.file_for = None,
+            None => {}
+        }
+        self.take_dropped(&context);
         if let Some(offer) = self.toasts.show(&context) {
             self.undo(&context, offer);
         }

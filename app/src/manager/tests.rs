@@ -1,14 +1,25 @@
 //! The manager's window, driven by what a screen reader would find in it. Nothing is drawn, and no machine runs.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use eframe::egui::{Key, Modifiers, vec2};
 use egui_kittest::{Harness, kittest::Queryable};
 use machine::{name::Name, size::Size};
 use tempfile::TempDir;
 
+use osinfo::Places;
+
 use super::*;
-use crate::order::DiskOrder;
+use crate::{
+    detect::Host,
+    order::DiskOrder,
+    ui::files::Wanted,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -23,11 +34,52 @@ fn library(names: &[&str]) -> (TempDir, Library) {
     (folder, library)
 }
 
+/// A person who has made up their mind: chooses these, one after the other.
+#[derive(Default)]
+struct Decided {
+    files: VecDeque<Option<PathBuf>>,
+    asked: bool,
+}
+
+impl FileChooser for Decided {
+    fn ask(&mut self, _context: &egui::Context, _wanted: Wanted, _near: Option<&std::path::Path>) {
+        self.asked = true;
+    }
+
+    fn show(&mut self, _context: &egui::Context) -> Option<Option<PathBuf>> {
+        if std::mem::take(&mut self.asked) { self.files.pop_front() } else { None }
+    }
+}
+
 fn open(library: &Library) -> Harness<'static, Manager> {
+    open_with(library, &[])
+}
+
+/// With a person who chooses these files when they are asked.
+fn open_with(library: &Library, files: &[&std::path::Path]) -> Harness<'static, Manager> {
     let library = library.clone();
+    let files = files.iter().map(|file| Some(file.to_path_buf())).collect();
+    let chooser = Box::new(Decided { files, asked: false });
+    let host = Host { memory: Size::gib(16), cpus: 8 };
+    let detector = Detector::new(host, "2026-11-22".parse().unwrap(), Places::only(["/usr/share/osinfo"]));
     Harness::builder()
         .with_size(vec2(1080.0, 720.0))
-        .build_eframe(move |creation| Manager::new(library, &creation.egui_ctx).unwrap())
+        .build_eframe(move |creation| Manager::new(library, chooser, detector, &creation.egui_ctx).unwrap())
+}
+
+/// A disc that says what it is, by its labels alone.
+fn disc(folder: &TempDir, volume: &str) -> PathBuf {
+    let path = folder.path().join("disc.iso");
+    let tree = folder.path().join("tree");
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join("bios.img"), [0xeb; 2048]).unwrap();
+    let made = std::process::Command::new("xorriso")
+        .args(["-as", "mkisofs", "-quiet", "-V", volume, "-b", "bios.img", "-no-emul-boot", "-boot-load-size", "4", "-o"])
+        .args([&path, &tree])
+        .output()
+        .expect("xorriso, which `cargo xtask packages` installs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    path
 }
 
 /// Draws until a widget of that label is there.
@@ -118,4 +170,157 @@ fn what_goes_wrong_is_said() {
     wait_for(&mut harness, "the disk 'disk0' can't be used");
     harness.get_by_label("Dismiss").click();
     wait_gone(&mut harness, "the disk 'disk0' can't be used");
+}
+
+#[test]
+fn a_machine_is_made_from_a_disc_by_the_keyboard_alone() {
+    let (folder, library) = library(&[]);
+    let iso = disc(&folder, "Debian 12.5.0 amd64 n");
+    let mut harness = open(&library);
+    wait_for(&mut harness, "There are no machines yet");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::N);
+    wait_for(&mut harness, "New machine");
+    // The disc's field has the keyboard.
+    harness.step();
+    harness.event(egui::Event::Text(iso.display().to_string()));
+    wait_for(&mut harness, "Debian 12");
+    // Leaving the field by Enter, and Enter again where nothing has the keyboard: that would start it, so Create is walked to.
+    harness.key_press(Key::Enter);
+    harness.step();
+    harness.get_by_label("Create").focus();
+    harness.step();
+    harness.key_press(Key::Enter);
+    wait_for(&mut harness, "Debian 12, Off");
+    let machine = library.find("Debian 12").unwrap();
+    let definition = machine.definition();
+    assert_eq!(definition.cdroms[0].file.as_ref().unwrap().as_str(), iso.display().to_string());
+    assert_eq!(definition.os.as_deref(), Some("http://debian.org/debian/12"));
+    assert_eq!(definition.disks.len(), 1);
+    assert!(definition.memory >= Size::gib(1), "{}", definition.memory);
+}
+
+#[test]
+fn a_disc_is_chosen_by_the_dialog_and_the_wizard_left_without_a_trace() {
+    let (folder, library) = library(&[]);
+    let iso = disc(&folder, "UNKNOWN DISC");
+    let mut harness = open_with(&library, &[&iso]);
+    wait_for(&mut harness, "There are no machines yet");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::N);
+    wait_for(&mut harness, "Choose…");
+    harness.get_by_label("Choose…").click();
+    wait_for(&mut harness, "A disc called 'UNKNOWN DISC'");
+    harness.get_by_label("Cancel").click();
+    wait_for(&mut harness, "There are no machines yet");
+    assert!(library.list().unwrap().is_empty());
+    assert_eq!(fs::read_dir(library.root().join("machines")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_web_page_is_said_to_be_one_and_makes_no_machine() {
+    let (folder, library) = library(&[]);
+    let page = folder.path().join("debian.iso");
+    fs::write(&page, format!("<!DOCTYPE html><html>{}</html>", " ".repeat(70_000))).unwrap();
+    let mut harness = open_with(&library, &[&page]);
+    wait_for(&mut harness, "There are no machines yet");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::N);
+    wait_for(&mut harness, "Choose…");
+    harness.get_by_label("Choose…").click();
+    wait_until(&mut harness, "the refusal", |harness| harness.query_by_label_contains("web page").is_some());
+    assert!(harness.get_by_label("Create and start").accesskit_node().is_disabled());
+}
+
+#[test]
+fn an_empty_machine_needs_a_name_that_is_free() {
+    let (_folder, library) = library(&["Debian"]);
+    let mut harness = open(&library);
+    wait_for(&mut harness, "Debian, Off");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::N);
+    wait_for(&mut harness, "Empty");
+    harness.get_by_label("Empty").click();
+    harness.step();
+    harness.step();
+    let name = harness.get_by_label("Name");
+    name.focus();
+    harness.step();
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.event(egui::Event::Text("Debian".into()));
+    wait_for(&mut harness, "There is a machine called 'Debian' already.");
+    assert!(harness.get_by_label("Create").accesskit_node().is_disabled());
+    harness.event(egui::Event::Text(" Two".into()));
+    wait_gone(&mut harness, "There is a machine called 'Debian' already.");
+    harness.get_by_label("Create").click();
+    wait_for(&mut harness, "Debian Two, Off");
+    assert!(library.find("Debian Two").unwrap().definition().cdroms[0].file.is_none());
+}
+
+#[test]
+fn settings_are_changed_and_what_they_were_is_brought_back() {
+    let (_folder, library) = library(&["Debian"]);
+    let before = library.find("Debian").unwrap().definition().clone();
+    let mut harness = open(&library);
+    wait_for(&mut harness, "Debian, Off");
+    harness.get_by_label("Settings…").click();
+    wait_for(&mut harness, "Settings of Debian");
+    harness.get_by_label("Notes").focus();
+    harness.step();
+    harness.event(egui::Event::Text("mine".into()));
+    harness.step();
+    harness.get_by_label("Add an empty disk").click();
+    wait_for(&mut harness, "New disk");
+    harness.get_by_label("Apply").click();
+    wait_for(&mut harness, "Undo");
+    let changed = library.find("Debian").unwrap().definition().clone();
+    assert_eq!((changed.notes.as_str(), changed.disks.len()), ("mine", 2));
+    harness.get_by_label("Undo").click();
+    wait_until(&mut harness, "the old settings", |_| *library.find("Debian").unwrap().definition() == before);
+}
+
+#[test]
+fn a_machine_is_renamed_by_a_key() {
+    let (_folder, library) = library(&["Debian", "Mint"]);
+    let mut harness = open(&library);
+    wait_for(&mut harness, "Debian, Off");
+    harness.key_press(Key::F2);
+    wait_for(&mut harness, "Rename 'Debian'");
+    harness.step();
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.event(egui::Event::Text("Mint".into()));
+    harness.step();
+    harness.key_press(Key::Enter);
+    wait_until(&mut harness, "the refusal", |harness| harness.query_by_label_contains("already").is_some());
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.event(egui::Event::Text("Lenny".into()));
+    harness.step();
+    harness.key_press(Key::Enter);
+    wait_for(&mut harness, "Lenny, Off");
+}
+
+#[test]
+fn the_palette_finds_what_can_be_done() {
+    let (_folder, library) = library(&["Debian", "Mint"]);
+    let mut harness = open(&library);
+    wait_for(&mut harness, "Debian, Off");
+    harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::P);
+    wait_for(&mut harness, "Go to Mint");
+    harness.event(egui::Event::Text("go mint".into()));
+    wait_gone(&mut harness, "Go to Debian");
+    harness.key_press(Key::Enter);
+    wait_gone(&mut harness, "Go to Mint");
+    harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::P);
+    wait_for(&mut harness, "Move to trash — Mint");
+    harness.event(egui::Event::Text("trash".into()));
+    harness.step();
+    harness.step();
+    harness.key_press(Key::Enter);
+    wait_gone(&mut harness, "Mint, Off");
+}
+
+#[test]
+fn every_menu_says_actions_that_there_are() {
+    for id in ["create", "welcome", "doctor", "edit", "rename", "insert", "eject"] {
+        assert!(Manager::can_do(id) && Action::find(id).is_some(), "{id}");
+    }
+    // What the palette offers for machines does something.
+    let offered = ALL.iter().filter(|action| Manager::can_do(action.id));
+    assert!(offered.count() >= 18);
 }

@@ -25,6 +25,13 @@ pub static ALL: &[Action] = &[
     },
     Action {
         arguments: &[
+            positional("file", Kind::InputFile, "FILE", "A disc, a disk image or a kernel").required(),
+        ],
+        lists: true,
+        ..host("identify", "Identify a file…", "Say what a file is, and what a machine for it should have")
+    },
+    Action {
+        arguments: &[
             positional("name", Kind::NewName, "NAME", "What to call it: any text").required(),
             option("iso", Kind::InputFile, "FILE", "Put this disc into its CD drive"),
             option(

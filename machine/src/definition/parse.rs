@@ -74,6 +74,7 @@ fn read_definition<'t>(mut table: Table<'t>, reader: &mut Reader<'t>) -> Option<
     let name = reader.required(&mut table, "name", Reader::parsed::<Name>);
     let created = reader.optional(&mut table, "created", Reader::moment);
     let notes = reader.optional(&mut table, "notes", Reader::text);
+    let os = reader.optional(&mut table, "os", Reader::text);
     let engine = reader.optional(&mut table, "engine", |reader, field| {
         // Reserved: a definition from a program with that engine is not nonsense.
         if matches!(&field.value, DeValue::String(text) if text == "para") {
@@ -99,6 +100,7 @@ fn read_definition<'t>(mut table: Table<'t>, reader: &mut Reader<'t>) -> Option<
         version: VERSION,
         created,
         notes: notes.unwrap_or_default(),
+        os,
         engine: engine.unwrap_or(defaults::ENGINE),
         firmware: firmware.unwrap_or(defaults::FIRMWARE),
         cpus: cpus.unwrap_or(defaults::CPUS),

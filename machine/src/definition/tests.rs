@@ -15,6 +15,7 @@ fn full() -> Definition {
     Definition {
         created: Some(Timestamp::from_unix(1_795_366_544)),
         notes: "Line \"one\"\nline two # no comment".into(),
+        os: Some("http://linuxmint.com/mint/22".into()),
         cpus: 3,
         memory: Size::mib(1536),
         boot: vec!["cd0".into(), "disk1".into()],

@@ -37,6 +37,14 @@ impl Definition {
             problems
                 .add("notes", format!("notes can have {} bytes, these have {}", limits::NOTES_BYTES, self.notes.len()));
         }
+        if let Some(os) = &self.os {
+            let most = limits::OS_BYTES;
+            if os.is_empty() || os.len() > most {
+                problems.add("os", format!("os can have 1 to {most} bytes, this has {}", os.len()));
+            } else if os.chars().any(char::is_control) {
+                problems.add("os", "os can't hold control characters");
+            }
+        }
         if let Some(kernel) = &self.kernel {
             let length = kernel.cmdline.len();
             if length > limits::CMDLINE_BYTES {

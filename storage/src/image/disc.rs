@@ -1,18 +1,12 @@
 //! Discs: ISO 9660 and UDF images, looked at before they go into a drive.
 
-use std::{fs::File, os::unix::fs::FileExt};
+use std::fs::File;
 
 use super::{Format, ImageError, detect, duplicate};
+use crate::media::{self, Iso};
 
-/// Bytes of a sector (ECMA-119, section 6.1.2).
-const SECTOR: u64 = 2048;
-/// The primary volume descriptor's sector (ECMA-119, section 6.2.1).
-const DESCRIPTOR: u64 = 16 * SECTOR;
-/// Volume Space Size, in logical blocks, and Logical Block Size (ECMA-119, sections 8.4.8 and 8.4.12).
-const SPACE_SIZE: usize = 80;
-const BLOCK_SIZE: usize = 128;
 /// Writers count up to 150 sectors of run-out that not every file has.
-const RUN_OUT: u64 = 150 * SECTOR;
+const RUN_OUT: u64 = 150 * media::SECTOR;
 
 /// Checks that a file is a disc that a drive can hold, and whole.
 ///
@@ -32,31 +26,19 @@ pub fn check_disc(file: &File) -> Result<(), ImageError> {
     if let Some(what) = what {
         return Err(other(what));
     }
-    let mut descriptors = vec![0; 16 * SECTOR as usize];
-    let read = file.read_at(&mut descriptors, DESCRIPTOR).map_err(ImageError::io(&name))?;
-    descriptors.truncate(read);
-    let identifier = |sector: usize| descriptors.get(sector * SECTOR as usize + 1..sector * SECTOR as usize + 6);
-    // UDF alone (ECMA-167, part 2, section 9.1) says its size elsewhere.
-    let is_udf = (0..16).any(|sector| identifier(sector).is_some_and(|id| id == b"NSR02" || id == b"NSR03"));
-    if identifier(0) != Some(b"CD001") {
-        let cut = host.len() < DESCRIPTOR + SECTOR;
-        return match (is_udf, cut) {
+    let Some(iso) = Iso::read(file).map_err(ImageError::io(&name))? else {
+        // UDF alone says its size elsewhere.
+        let has_udf = media::has_udf(file).map_err(ImageError::io(&name))?;
+        let cut = host.len() < media::LEAST_ISO;
+        return match (has_udf, cut) {
             (true, _) => Ok(()),
             (false, true) => Err(other("too short for a disc")),
             (false, false) => Err(other("not a disc: it has no ISO 9660 or UDF file system")),
         };
-    }
-    let number = |at: usize, len: usize| {
-        descriptors
-            .get(at..at + len)
-            .unwrap_or_default()
-            .iter()
-            .rev()
-            .fold(0, |value, &byte| value << 8 | u64::from(byte))
     };
     // Cut off within the descriptor itself, or not.
-    let expected = (number(SPACE_SIZE, 4) * number(BLOCK_SIZE, 2)).max(DESCRIPTOR + SECTOR);
-    if host.len() < DESCRIPTOR + SECTOR || host.len() + RUN_OUT < expected {
+    let expected = iso.least_bytes();
+    if host.len() < media::LEAST_ISO || host.len() + RUN_OUT < expected {
         return Err(ImageError::Truncated { name, len: host.len(), expected });
     }
     Ok(())
@@ -67,6 +49,10 @@ mod tests {
     use std::io::{Seek, SeekFrom, Write};
 
     use super::*;
+    use crate::media::SECTOR;
+
+    /// The primary volume descriptor's place.
+    const DESCRIPTOR: u64 = 16 * SECTOR;
 
     fn file(parts: &[(u64, &[u8])], len: u64) -> File {
         let mut file = tempfile::tempfile().unwrap();

@@ -142,7 +142,7 @@ fn describe(name: &str, source: &io::Error) -> String {
 
 impl ImageError {
     /// Wraps what the host said about `name`.
-    pub(super) fn io(name: &str) -> impl FnOnce(io::Error) -> ImageError + '_ {
+    pub(crate) fn io(name: &str) -> impl FnOnce(io::Error) -> ImageError + '_ {
         move |source| ImageError::Io { name: name.to_owned(), source }
     }
 
