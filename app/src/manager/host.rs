@@ -1,0 +1,123 @@
+//! What this computer can do for machines, and how to repair what it can't. The finding out is `tandem doctor`'s, in a process
+//! of its own: the manager never opens `/dev/kvm`.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use eframe::egui::{self, Color32, RichText, ScrollArea, Ui};
+use serde::Deserialize;
+
+use super::{Manager, Next, Page};
+use crate::{output, ui::theme};
+
+/// The page. Empty until the computer has been looked at.
+#[derive(Default)]
+pub(super) struct HostPage {
+    looking: bool,
+    report: Option<Result<Report, String>>,
+}
+
+/// What `tandem doctor --json` says.
+#[derive(Debug, Deserialize)]
+struct Report {
+    real_guests: bool,
+    real_guests_why: Option<String>,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Finding {
+    severity: String,
+    what: String,
+    meaning: String,
+    fix: Option<String>,
+}
+
+impl HostPage {
+    /// Has the computer looked at.
+    fn look(&mut self, manager: &Manager, context: &egui::Context) {
+        self.looking = true;
+        manager.begin_then(context, ask_doctor, |manager, _, report| {
+            if let Page::Host(page) = &mut manager.page {
+                page.looking = false;
+                page.report = Some(report.map_err(|error| output::sentence(&error)));
+            }
+        });
+    }
+
+    pub(super) fn show(&mut self, ui: &mut Ui, manager: &Manager) -> Next {
+        let mut next = Next::Stay;
+        if self.report.is_none() && !self.looking {
+            self.look(manager, ui.ctx());
+        }
+        ui.heading("This computer");
+        ui.horizontal(|ui| {
+            if ui.button("Back").clicked() {
+                next = Next::Leave;
+            }
+            if ui.add_enabled(!self.looking, egui::Button::new("Check again")).clicked() {
+                let context = ui.ctx().clone();
+                self.look(manager, &context);
+            }
+            if self.looking {
+                ui.spinner();
+            }
+        });
+        ui.separator();
+        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| match &self.report {
+            Some(Ok(report)) => show_report(ui, report),
+            Some(Err(error)) => {
+                theme::banner(ui).show(ui, |ui| ui.label(error));
+            }
+            None => {}
+        });
+        next
+    }
+}
+
+fn show_report(ui: &mut Ui, report: &Report) {
+    let verdict = if report.real_guests {
+        "Unmodified operating systems run on this computer."
+    } else {
+        "Unmodified operating systems don't run on this computer."
+    };
+    ui.label(RichText::new(verdict).strong().size(16.0));
+    if let Some(why) = &report.real_guests_why {
+        ui.label(why);
+    }
+    ui.add_space(10.0);
+    for finding in &report.findings {
+        let (mark, colour) = mark_of(ui, &finding.severity);
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new(mark).color(colour).strong());
+            ui.label(RichText::new(&finding.what).strong());
+            ui.label(&finding.meaning);
+        });
+        if let Some(fix) = &finding.fix {
+            ui.horizontal_wrapped(|ui| {
+                ui.add_space(22.0);
+                ui.label(RichText::new(fix).monospace());
+                if ui.small_button("Copy").clicked() {
+                    ui.ctx().copy_text(fix.clone());
+                }
+            });
+        }
+        ui.add_space(6.0);
+    }
+}
+
+fn mark_of(ui: &Ui, severity: &str) -> (&'static str, Color32) {
+    match severity {
+        "ok" => ("✔", theme::state_colour(ui, machine::state::State::Running)),
+        "note" => ("ℹ", ui.visuals().weak_text_color()),
+        "warning" => ("⚠", theme::warning(ui)),
+        _ => ("✖", theme::state_colour(ui, machine::state::State::Crashed)),
+    }
+}
+
+fn ask_doctor() -> Result<Report> {
+    // It ends with 1 where something is in the way, and says what all the same.
+    let said = Command::new("/proc/self/exe").args(["doctor", "--json"]).output().context("can't run `tandem doctor`")?;
+    serde_json::from_slice(&said.stdout)
+        .with_context(|| format!("`tandem doctor` said {:?}", String::from_utf8_lossy(&said.stderr).trim()))
+}

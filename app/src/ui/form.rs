@@ -1,0 +1,67 @@
+//! Forms: rows of a label, a control and a hint that says why.
+
+use std::ops::RangeInclusive;
+
+use eframe::egui::{Grid, Response, RichText, Slider, TextEdit, Ui, vec2};
+use machine::size::Size;
+
+use super::theme;
+
+/// How wide controls are that don't say it themselves, in points.
+const WIDTH: f32 = 320.0;
+
+/// A form's rows, one below the other.
+pub(crate) fn rows<R>(ui: &mut Ui, id: &str, rows: impl FnOnce(&mut Ui) -> R) -> R {
+    Grid::new(id).num_columns(2).spacing(vec2(20.0, 12.0)).min_col_width(110.0).show(ui, rows).inner
+}
+
+/// A row: what it is, what can be chosen, and why that is proposed. The control is the one that `control` gives back.
+pub(crate) fn row(ui: &mut Ui, label: &str, hint: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
+    let label = ui.label(label);
+    let response = ui
+        .vertical(|ui| {
+            let response = control(ui).labelled_by(label.id);
+            if !hint.is_empty() {
+                ui.label(RichText::new(hint).small().weak());
+            }
+            response
+        })
+        .inner;
+    ui.end_row();
+    response
+}
+
+/// A line of text.
+pub(crate) fn text(ui: &mut Ui, text: &mut String, example: &str) -> Response {
+    ui.add(TextEdit::singleline(text).hint_text(example).desired_width(WIDTH))
+}
+
+/// A size of whole MiB, by a slider or written as `4G`.
+pub(crate) fn size(ui: &mut Ui, mebibytes: &mut u64, range: RangeInclusive<u64>) -> Response {
+    ui.spacing_mut().slider_width = WIDTH - 90.0;
+    let slider = Slider::new(mebibytes, range)
+        .logarithmic(true)
+        .custom_formatter(|value, _| Size::mib(value as u64).to_string())
+        .custom_parser(|text| Some((text.parse::<Size>().ok()?.as_bytes() >> 20) as f64));
+    ui.add(slider)
+}
+
+/// A number.
+pub(crate) fn number(ui: &mut Ui, number: &mut u32, range: RangeInclusive<u32>) -> Response {
+    ui.spacing_mut().slider_width = WIDTH - 90.0;
+    ui.add(Slider::new(number, range))
+}
+
+/// A file's name, with a button that asks for one. Gives back the field, and whether the button was pressed.
+pub(crate) fn file(ui: &mut Ui, path: &mut String, example: &str) -> (Response, bool) {
+    ui.horizontal(|ui| {
+        let field = ui.add(TextEdit::singleline(path).hint_text(example).desired_width(WIDTH - 90.0));
+        (field, ui.button("Choose…").clicked())
+    })
+    .inner
+}
+
+/// What is wrong with what stands above.
+pub(crate) fn problem(ui: &mut Ui, text: &str) {
+    ui.label(RichText::new(text).color(theme::warning(ui)));
+}
