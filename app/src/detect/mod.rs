@@ -227,7 +227,6 @@ impl Detector {
     }
 
     /// Reads the database, unless that is done. Takes some tens of milliseconds.
-    #[allow(dead_code, reason = "for the wizard")]
     pub(crate) fn warm_up(&self) {
         self.database();
     }
@@ -251,13 +250,16 @@ impl Detector {
     }
 
     /// What a machine should have for a system that a person chose, or for none.
-    #[allow(dead_code, reason = "for the wizard")]
     pub(crate) fn advice(&self, os: Option<&Os>) -> Advice {
         advice::without_file(os, self.database(), self.host)
     }
 
+    /// Whether this computer has an osinfo database at all.
+    pub(crate) fn has_database(&self) -> bool {
+        !self.database().is_empty()
+    }
+
     /// The systems whose name or id holds `letters`, whatever their case; the newest first, those without a date last.
-    #[allow(dead_code, reason = "for the wizard")]
     pub(crate) fn systems(&self, letters: &str) -> Vec<Os> {
         systems::search(self.database(), letters)
     }

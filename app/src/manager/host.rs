@@ -4,7 +4,8 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use eframe::egui::{self, Color32, RichText, ScrollArea, Ui};
+use eframe::egui::{self, Align, Color32, Grid, Layout, RichText, ScrollArea, Ui};
+use machine::state::State;
 use serde::Deserialize;
 
 use super::{Manager, Next, Page};
@@ -86,38 +87,43 @@ fn show_report(ui: &mut Ui, report: &Report) {
         ui.label(why);
     }
     ui.add_space(10.0);
-    for finding in &report.findings {
-        let (mark, colour) = mark_of(ui, &finding.severity);
-        ui.horizontal_wrapped(|ui| {
-            ui.label(RichText::new(mark).color(colour).strong());
-            ui.label(RichText::new(&finding.what).strong());
-            ui.label(&finding.meaning);
-        });
-        if let Some(fix) = &finding.fix {
-            ui.horizontal_wrapped(|ui| {
-                ui.add_space(22.0);
-                ui.label(RichText::new(fix).monospace());
-                if ui.small_button("Copy").clicked() {
-                    ui.ctx().copy_text(fix.clone());
+    Grid::new("findings").num_columns(2).spacing([16.0, 12.0]).show(ui, |ui| {
+        for finding in &report.findings {
+            let (mark, colour) = mark_of(ui, &finding.severity);
+            ui.with_layout(Layout::top_down(Align::Min), |ui| ui.label(RichText::new(mark).color(colour).strong()));
+            ui.vertical(|ui| {
+                ui.label(RichText::new(&finding.what).strong());
+                if !finding.meaning.is_empty() {
+                    ui.label(&finding.meaning);
+                }
+                if let Some(fix) = &finding.fix {
+                    ui.horizontal(|ui| {
+                        ui.label(RichText::new(fix).monospace());
+                        if ui.small_button("Copy").clicked() {
+                            ui.ctx().copy_text(fix.clone());
+                        }
+                    });
                 }
             });
+            ui.end_row();
         }
-        ui.add_space(6.0);
-    }
+    });
 }
 
+/// The word that is said of a finding, and its colour.
 fn mark_of(ui: &Ui, severity: &str) -> (&'static str, Color32) {
     match severity {
-        "ok" => ("✔", theme::state_colour(ui, machine::state::State::Running)),
-        "note" => ("ℹ", ui.visuals().weak_text_color()),
-        "warning" => ("⚠", theme::warning(ui)),
-        _ => ("✖", theme::state_colour(ui, machine::state::State::Crashed)),
+        "ok" => ("Good", theme::state_colour(ui, State::Running)),
+        "note" => ("Note", ui.visuals().weak_text_color()),
+        "warning" => ("Warning", theme::warning(ui)),
+        _ => ("Problem", theme::state_colour(ui, State::Crashed)),
     }
 }
 
 fn ask_doctor() -> Result<Report> {
     // It ends with 1 where something is in the way, and says what all the same.
-    let said = Command::new("/proc/self/exe").args(["doctor", "--json"]).output().context("can't run `tandem doctor`")?;
+    let said =
+        Command::new("/proc/self/exe").args(["doctor", "--json"]).output().context("can't run `tandem doctor`")?;
     serde_json::from_slice(&said.stdout)
         .with_context(|| format!("`tandem doctor` said {:?}", String::from_utf8_lossy(&said.stderr).trim()))
 }

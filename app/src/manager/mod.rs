@@ -21,9 +21,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::SystemTime};
 use anyhow::{Result, bail};
 use eframe::{
     App,
-    egui::{
-        self, Align2, CentralPanel, Color32, FontId, Id, Key as EguiKey, LayerId, MenuBar, Modifiers, Order, Panel, Ui,
-    },
+    egui::{self, Align2, CentralPanel, Color32, FontId, Id, Key as EguiKey, LayerId, MenuBar, Modifiers, Panel, Ui},
 };
 use machine::actions::{ALL, Action, Scope};
 use storage::library::Library;
@@ -161,7 +159,9 @@ impl Manager {
             let Some(chord) = action.shortcut else { continue };
             let of_machine = action.scope == Scope::Machine;
             let makes_sense = !of_machine
-                || matches!(self.page, Page::Machine) && !writing && state.is_some_and(|state| action.is_allowed_in(state));
+                || matches!(self.page, Page::Machine)
+                    && !writing
+                    && state.is_some_and(|state| action.is_allowed_in(state));
             let Some(key) = egui_key(chord.key) else { continue };
             let modifiers = Modifiers { command: chord.ctrl, shift: chord.shift, ..Modifiers::NONE };
             if makes_sense && (chord.ctrl || plain) && context.input_mut(|input| take_key(input, modifiers, key)) {
@@ -242,7 +242,7 @@ impl Manager {
             self.new_machine(context, Some(path));
         }
         if hovering {
-            let painter = context.layer_painter(LayerId::new(Order::Foreground, Id::unique("drop")));
+            let painter = context.layer_painter(LayerId::new(egui::Order::Foreground, Id::unique("drop")));
             let area = context.content_rect();
             painter.rect_filled(area, 0.0, Color32::from_black_alpha(170));
             let text = "Drop it to make a machine of it";

@@ -37,7 +37,12 @@ impl Palette {
     }
 
     /// Shows it, if it is open. Gives what was chosen.
-    pub(super) fn show(&mut self, context: &egui::Context, current: Option<&Known>, machines: &[&Known]) -> Option<Chosen> {
+    pub(super) fn show(
+        &mut self,
+        context: &egui::Context,
+        current: Option<&Known>,
+        machines: &[&Known],
+    ) -> Option<Chosen> {
         if !self.open {
             return None;
         }
@@ -143,7 +148,13 @@ fn distance(text: &str, letters: &str) -> Option<u32> {
         let next = text[at..].iter().position(|other| *other == letter)? + at;
         let begins = next == 0 || !text[next - 1].is_alphanumeric();
         let follows = next == at && at > 0;
-        distance += if follows { 0 } else if begins { 1 } else { 5 };
+        distance += if follows {
+            0
+        } else if begins {
+            1
+        } else {
+            5
+        };
         at = next + 1;
     }
     Some(distance)

@@ -61,7 +61,9 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(definition: &Definition) -> Self {
-        let text = |file: Option<&machine::definition::FilePath>| file.map_or_else(String::new, |file| file.as_str().to_owned());
+        let text = |file: Option<&machine::definition::FilePath>| {
+            file.map_or_else(String::new, |file| file.as_str().to_owned())
+        };
         let kernel = definition.kernel.as_ref();
         Settings {
             memory: definition.memory.as_bytes() >> 20,
@@ -241,16 +243,15 @@ impl Settings {
         let most = manager.detector.host().cpus.clamp(1, *limits::CPUS.end()).max(self.cpus);
         form::row(ui, "Processors", "", |ui| form::number(ui, &mut self.cpus, 1..=most));
         for disk in &mut self.disks {
-            let hint = if disk.remove { "It will be taken out; its image stays where it is" } else { disk.file.as_str() };
-            form::row(ui, &format!("Disk {}", disk.id), hint, |ui| {
+            let hint =
+                if disk.remove { "It will be taken out; its image stays where it is" } else { disk.file.as_str() };
+            form::group(ui, &format!("Disk {}", disk.id), hint, |ui, _| {
                 ui.horizontal(|ui| {
-                    let tick = ui.add_enabled_ui(!disk.remove, |ui| {
+                    ui.add_enabled_ui(!disk.remove, |ui| {
                         ui.checkbox(&mut disk.throw_away, "Throw away what is written")
                     });
                     ui.toggle_value(&mut disk.remove, "Take out");
-                    tick.inner
-                })
-                .inner
+                });
             });
         }
         let mut dropped = None;
@@ -272,18 +273,15 @@ impl Settings {
         if let Some(index) = dropped {
             self.new_disks.remove(index);
         }
-        form::row(ui, "", "", |ui| {
+        form::group(ui, "", "", |ui, _| {
             ui.horizontal(|ui| {
-                let add = ui.button("Add an empty disk");
-                if add.clicked() {
+                if ui.button("Add an empty disk").clicked() {
                     self.new_disks.push(NewDisk::Empty(25 << 10));
                 }
                 if ui.button("Add an image…").clicked() {
                     asked = Some(("new-disk", files::DISK));
                 }
-                add
-            })
-            .inner
+            });
         });
         for (index, (id, disc)) in self.discs.iter_mut().enumerate() {
             form::row(ui, &format!("CD drive {id}"), "", |ui| {
@@ -315,19 +313,15 @@ impl Settings {
             return;
         }
         let mut earlier = None;
-        form::row(ui, "Boot order", "The machine starts from the first that can", |ui| {
-            ui.vertical(|ui| {
-                for (index, id) in self.boot.iter().enumerate() {
-                    ui.horizontal(|ui| {
-                        ui.label(format!("{}. {id}", index + 1));
-                        let button = ui.add_enabled(index > 0, Button::new("Earlier").small());
-                        if button.clicked() {
-                            earlier = Some(index);
-                        }
-                    });
-                }
-            })
-            .response
+        form::group(ui, "Boot order", "The machine starts from the first that can", |ui, _| {
+            for (index, id) in self.boot.iter().enumerate() {
+                ui.horizontal(|ui| {
+                    ui.label(format!("{}. {id}", index + 1));
+                    if ui.add_enabled(index > 0, Button::new("Earlier").small()).clicked() {
+                        earlier = Some(index);
+                    }
+                });
+            }
         });
         if let Some(index) = earlier {
             self.boot.swap(index, index - 1);

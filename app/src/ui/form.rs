@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use eframe::egui::{Grid, Response, RichText, Slider, TextEdit, Ui, vec2};
+use eframe::egui::{Grid, Id, Response, RichText, Slider, TextEdit, Ui, vec2};
 use machine::size::Size;
 
 use super::theme;
@@ -17,18 +17,21 @@ pub(crate) fn rows<R>(ui: &mut Ui, id: &str, rows: impl FnOnce(&mut Ui) -> R) ->
 
 /// A row: what it is, what can be chosen, and why that is proposed. The control is the one that `control` gives back.
 pub(crate) fn row(ui: &mut Ui, label: &str, hint: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
-    let label = ui.label(label);
-    let response = ui
-        .vertical(|ui| {
-            let response = control(ui).labelled_by(label.id);
-            if !hint.is_empty() {
-                ui.label(RichText::new(hint).small().weak());
-            }
-            response
-        })
-        .inner;
+    group(ui, label, hint, |ui, label| control(ui).labelled_by(label))
+}
+
+/// A row of controls that say themselves what they are; they are given the label's id.
+pub(crate) fn group<R>(ui: &mut Ui, label: &str, hint: &str, controls: impl FnOnce(&mut Ui, Id) -> R) -> R {
+    let label = ui.label(label).id;
+    let given = ui.vertical(|ui| {
+        let given = controls(ui, label);
+        if !hint.is_empty() {
+            ui.label(RichText::new(hint).small().weak());
+        }
+        given
+    });
     ui.end_row();
-    response
+    given.inner
 }
 
 /// A line of text.

@@ -34,7 +34,7 @@ pub(super) fn show(ui: &mut Ui, shown: &Shown<'_>) -> Option<&'static str> {
                 if shown.captured { "The machine has the mouse" } else { "Click the picture to use the mouse in it" };
             toggle(ui, "capture", mouse, shown.captured, &mut chosen);
             ui.separator();
-            toggle(ui, "mute", if shown.muted { "🔇" } else { "🔊" }, shown.muted, &mut chosen);
+            toggle(ui, "mute", if shown.muted { "Sound is off" } else { "Sound is on" }, shown.muted, &mut chosen);
         });
     });
     chosen

@@ -1,12 +1,13 @@
 //! How the page for a new machine looks.
 
 use eframe::egui::{
-    Align, Button, Frame, Key, Layout, Margin, Modifiers, RichText, Role, ScrollArea, Sense, Stroke, Ui, WidgetInfo, vec2,
+    Align, Button, CollapsingHeader, Frame, Key, Layout, Margin, Modifiers, RichText, Role, ScrollArea, Sense, Stroke,
+    Ui, WidgetInfo, vec2,
 };
 
 use super::{Look, Source, Wizard};
 use crate::{
-    detect::{Detected, Kind, Severity},
+    detect::{Detected, Kind, Os, Severity},
     manager::{Manager, Next, work::FileFor},
     ui::{
         files::{self, Wanted},
@@ -89,15 +90,9 @@ impl Wizard {
             self.show_machine(ui, manager);
         });
         ui.add_space(10.0);
-        let arrow = if self.more { "⏷" } else { "⏵" };
-        let more = ui.add(Button::new(format!("{arrow} More options")).frame(false));
-        more.widget_info(|| WidgetInfo::selected(Role::Button, true, self.more, "More options"));
-        if more.clicked() {
-            self.more = !self.more;
-        }
-        if self.more {
+        CollapsingHeader::new("More options").id_salt("more").show(ui, |ui| {
             form::rows(ui, "more-options", |ui| self.show_more(ui, manager));
-        }
+        });
     }
 
     fn show_file(
@@ -153,7 +148,42 @@ impl Wizard {
         });
     }
 
+    /// The system, and others that it may be.
+    fn show_system(&mut self, ui: &mut Ui, manager: &Manager) {
+        const MOST: usize = 6;
+        let hint = if manager.detector.has_database() {
+            "What the machine is for; it says what is proposed below"
+        } else {
+            "With the package osinfo-db, systems would be known here"
+        };
+        let mut chosen = None;
+        let alternatives = match &self.look {
+            Look::Detected(detected) if !self.system.chosen => detected.alternatives.as_slice(),
+            _ => &[],
+        };
+        let offered: Vec<Os> = self.meant.1.iter().chain(alternatives).take(MOST).cloned().collect();
+        let field = form::row(ui, "System", hint, |ui| {
+            let field = form::text(ui, &mut self.system_text, "Not known");
+            for os in &offered {
+                if ui.selectable_label(false, &os.name).clicked() {
+                    chosen = Some(Some(os.clone()));
+                }
+            }
+            field
+        });
+        if field.changed() {
+            self.look_for_systems(&manager.detector);
+            if self.system_text.trim().is_empty() {
+                chosen = Some(None);
+            }
+        }
+        if let Some(os) = chosen {
+            self.choose_system(&manager.detector, os);
+        }
+    }
+
     fn show_machine(&mut self, ui: &mut Ui, manager: &Manager) {
+        self.show_system(ui, manager);
         let problem = self.name_problem(manager);
         let why = self.name.why.clone();
         let name = form::row(ui, "Name", &why, |ui| {
@@ -205,7 +235,7 @@ impl Wizard {
     fn show_more(&mut self, ui: &mut Ui, manager: &mut Manager) {
         if self.source == Source::Disk {
             let hint = "The image stays as it is: each start begins with it anew";
-            form::row(ui, "Changes", hint, |ui| {
+            form::group(ui, "Changes", hint, |ui, _| {
                 ui.checkbox(&mut self.throw_away, "Throw away what is written when the machine is off")
             });
         }

@@ -15,7 +15,7 @@ use storage::library::{Library, Listed};
 
 use super::{Manager, Page, work::open_window};
 use crate::{
-    detect::{Advice, Detected, Detector, Kind},
+    detect::{Advice, Detected, Detector, Kind, Os},
     launch,
     order::{DiskOrder, KernelOrder, Order},
     output,
@@ -99,6 +99,12 @@ pub(super) struct Wizard {
     /// What `look` is of.
     looked_at: String,
     look: Look,
+    /// The system: the one that was detected, unless the person has said another.
+    system: Proposed<Option<Os>>,
+    /// What stands in the field for it.
+    system_text: String,
+    /// What these letters can mean, and the letters.
+    meant: (String, Vec<Os>),
     name: Proposed<String>,
     memory: Proposed<u64>,
     cpus: Proposed<u32>,
@@ -106,7 +112,6 @@ pub(super) struct Wizard {
     disk: Proposed<u64>,
     initrd: String,
     cmdline: String,
-    more: bool,
     throw_away: bool,
     serial: String,
     notes: String,
@@ -134,6 +139,9 @@ impl Wizard {
             file: String::new(),
             looked_at: String::new(),
             look: Look::Nothing,
+            system: Proposed::new(None, String::new()),
+            system_text: String::new(),
+            meant: (String::new(), Vec::new()),
             name: Proposed::new(advice.name.value.clone(), String::new()),
             memory: Proposed::new(mebibytes(advice.memory.value), String::new()),
             cpus: Proposed::new(advice.cpus.value, String::new()),
@@ -141,7 +149,6 @@ impl Wizard {
             disk: Proposed::new(DISK_GIB << 10, String::new()),
             initrd: String::new(),
             cmdline: String::new(),
-            more: false,
             throw_away: false,
             serial: String::new(),
             notes: String::new(),
@@ -175,7 +182,36 @@ impl Wizard {
         self.looked_at.clear();
         self.look = Look::Nothing;
         self.problem = None;
-        self.advise(detector.advice(None));
+        self.detect_system(None);
+        self.advise(detector.advice(self.system.value.as_ref()));
+    }
+
+    /// A system was detected, or none.
+    fn detect_system(&mut self, os: Option<Os>) {
+        if !self.system.chosen {
+            self.system_text = os.as_ref().map(|os| os.name.clone()).unwrap_or_default();
+            self.meant = (self.system_text.clone(), Vec::new());
+        }
+        self.system.propose(os, String::new());
+    }
+
+    /// The person says which system it is.
+    fn choose_system(&mut self, detector: &Detector, os: Option<Os>) {
+        self.system_text = os.as_ref().map(|os| os.name.clone()).unwrap_or_default();
+        self.meant = (self.system_text.clone(), Vec::new());
+        self.advise(detector.advice(os.as_ref()));
+        self.system.value = os;
+        self.system.choose();
+    }
+
+    /// What the letters in the field for the system can mean.
+    fn look_for_systems(&mut self, detector: &Detector) {
+        if self.meant.0 == self.system_text {
+            return;
+        }
+        let letters = self.system_text.trim();
+        let systems = if letters.len() < 2 { Vec::new() } else { detector.systems(letters) };
+        self.meant = (self.system_text.clone(), systems);
     }
 
     /// Proposes what is advised where the person hasn't said anything.
@@ -219,7 +255,10 @@ impl Wizard {
                     Kind::Kernel(_) => Source::Kernel,
                     Kind::Unknown { .. } => self.source,
                 };
-                self.advise(detected.advice.clone());
+                self.detect_system(detected.os.clone());
+                if !self.system.chosen {
+                    self.advise(detected.advice.clone());
+                }
                 self.has_disk = detected.advice.disk.is_some();
                 Look::Detected(Box::new(detected))
             }
@@ -283,9 +322,7 @@ impl Wizard {
         if self.source != Source::Disk && self.has_disk {
             order.disks.push(DiskOrder::New(Size::mib(self.disk.value)));
         }
-        if let Look::Detected(detected) = &self.look {
-            order.os = detected.os.as_ref().map(|os| os.id.clone());
-        }
+        order.os = self.system.value.as_ref().map(|os| os.id.clone());
         Ok(order)
     }
 
@@ -336,7 +373,9 @@ fn make(library: &Library, order: Order, start: bool) -> Result<String> {
     let machine = order.make(library)?;
     let name = machine.name().as_str().to_owned();
     if start && let Err(error) = launch::start(library, &name).and_then(|()| open_window(library, &name)) {
-        let gone = library.delete(&Listed::Machine(machine), SystemTime::now().into()).and_then(|trashed| library.purge(&trashed));
+        let gone = library
+            .delete(&Listed::Machine(machine), SystemTime::now().into())
+            .and_then(|trashed| library.purge(&trashed));
         return match gone {
             Ok(()) => Err(error),
             // It may run by now, without its window.

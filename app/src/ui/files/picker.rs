@@ -114,9 +114,7 @@ impl Picker {
 
     fn show_path(&mut self, ui: &mut Ui, answer: &mut Option<Option<PathBuf>>) {
         ui.horizontal(|ui| {
-            let up = ui.button("⬆").on_hover_text("The folder that holds this one");
-            up.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Up"));
-            if up.clicked()
+            if ui.button("Up").on_hover_text("The folder that holds this one").clicked()
                 && let Some(parent) = self.listing.folder.parent()
             {
                 self.go(ui.ctx(), parent.to_owned());
@@ -150,8 +148,8 @@ impl Picker {
             }
             for (index, entry) in shown.iter().enumerate() {
                 let selected = self.at == Some(index);
-                let icon = if entry.is_folder { "🗀" } else { "🗋" };
-                let label = ui.selectable_label(selected, format!("{icon} {}", entry.name));
+                let end = if entry.is_folder { "/" } else { "" };
+                let label = ui.selectable_label(selected, format!("{}{end}", entry.name));
                 label.widget_info(|| WidgetInfo::selected(Role::ListItem, true, selected, &entry.name));
                 if moved && selected {
                     label.scroll_to_me(None);
@@ -179,8 +177,7 @@ impl Picker {
 
     /// Moves along the entries by arrow keys. Gives back whether it moved.
     fn take_arrows(&mut self, ui: &Ui, count: usize) -> bool {
-        let (up, down) =
-            ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
+        let (up, down) = ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
         if count == 0 || up == down {
             return false;
         }
