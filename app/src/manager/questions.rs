@@ -88,7 +88,7 @@ fn ask_for_name(
     ui.add_space(12.0);
     ui.horizontal(|ui| {
         let changed = !new.trim().is_empty() && new.trim() != old;
-        if ui.add_enabled_ui(changed, |ui| theme::default_button(ui, "Rename")).inner || entered && changed {
+        if theme::default_button_if(ui, changed, "Rename") || entered && changed {
             *answer = Some(true);
         }
         if ui.button("Cancel").clicked() {

@@ -213,18 +213,16 @@ impl Settings {
                     });
                     ui.add_space(8.0);
                 }
-                form::rows(ui, "settings", |ui| self.show_rows(ui, manager));
+                self.show_rows(ui, manager);
             });
         });
         ui.separator();
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let changed = self.changes().map_or(true, |changes| changes != Changes::default());
-            ui.add_enabled_ui(changed && !self.applying, |ui| {
-                if theme::default_button(ui, "Apply") {
-                    let context = ui.ctx().clone();
-                    self.apply(manager, &context);
-                }
-            });
+            if theme::default_button_if(ui, changed && !self.applying, "Apply") {
+                let context = ui.ctx().clone();
+                self.apply(manager, &context);
+            }
             let escape = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Escape));
             let close = if changed { "Cancel" } else { "Close" };
             if ui.add_enabled(!self.applying, Button::new(close)).clicked() || escape && !self.applying {

@@ -2,18 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use eframe::egui::{Grid, Id, Response, RichText, Slider, TextEdit, Ui, vec2};
+use eframe::egui::{Align, Id, Layout, Response, RichText, Slider, TextEdit, Ui, vec2};
 use machine::size::Size;
 
 use super::theme;
 
-/// How wide controls are that don't say it themselves, in points.
+/// How wide labels, and controls that don't say it themselves, are, in points.
+const LABEL: f32 = 130.0;
 const WIDTH: f32 = 320.0;
-
-/// A form's rows, one below the other.
-pub(crate) fn rows<R>(ui: &mut Ui, id: &str, rows: impl FnOnce(&mut Ui) -> R) -> R {
-    Grid::new(id).num_columns(2).spacing(vec2(20.0, 12.0)).min_col_width(110.0).show(ui, rows).inner
-}
 
 /// A row: what it is, what can be chosen, and why that is proposed. The control is the one that `control` gives back.
 pub(crate) fn row(ui: &mut Ui, label: &str, hint: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
@@ -22,16 +18,26 @@ pub(crate) fn row(ui: &mut Ui, label: &str, hint: &str, control: impl FnOnce(&mu
 
 /// A row of controls that say themselves what they are; they are given the label's id.
 pub(crate) fn group<R>(ui: &mut Ui, label: &str, hint: &str, controls: impl FnOnce(&mut Ui, Id) -> R) -> R {
-    let label = ui.label(label).id;
-    let given = ui.vertical(|ui| {
-        let given = controls(ui, label);
-        if !hint.is_empty() {
-            ui.label(RichText::new(hint).small().weak());
-        }
-        given
+    let row = ui.horizontal_top(|ui| {
+        // In line with the text in the control.
+        let size = vec2(LABEL, ui.spacing().interact_size.y);
+        let label = ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_size(size);
+            ui.label(label).id
+        });
+        ui.vertical(|ui| {
+            let given = controls(ui, label.inner);
+            if !hint.is_empty() {
+                let mut letters = hint.chars();
+                let hint: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+                ui.label(RichText::new(hint).small().weak());
+            }
+            given
+        })
+        .inner
     });
-    ui.end_row();
-    given.inner
+    ui.add_space(6.0);
+    row.inner
 }
 
 /// A line of text.

@@ -41,14 +41,12 @@ impl Wizard {
         ui.separator();
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let can = !self.making && self.name_problem(manager).is_none() && self.file_is_usable();
-            ui.add_enabled_ui(can, |ui| {
-                if theme::default_button(ui, "Create and start") {
-                    self.make(manager, &context, true);
-                }
-                if ui.button("Create").clicked() {
-                    self.make(manager, &context, false);
-                }
-            });
+            if theme::default_button_if(ui, can, "Create and start") {
+                self.make(manager, &context, true);
+            }
+            if ui.add_enabled(can, Button::new("Create")).clicked() {
+                self.make(manager, &context, false);
+            }
             let escape = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Escape));
             if ui.add_enabled(!self.making, Button::new("Cancel")).clicked() || escape && !self.making {
                 next = Next::Leave;
@@ -76,7 +74,7 @@ impl Wizard {
             });
             ui.add_space(8.0);
         }
-        form::rows(ui, "new-machine", |ui| {
+        {
             let fresh = std::mem::take(&mut self.fresh);
             match self.source {
                 Source::Disc => self.show_file(ui, manager, "Disc", "An ISO file", files::DISC, fresh),
@@ -88,10 +86,10 @@ impl Wizard {
                 Source::Nothing => {}
             }
             self.show_machine(ui, manager);
-        });
-        ui.add_space(10.0);
+        }
+        ui.add_space(6.0);
         CollapsingHeader::new("More options").id_salt("more").show(ui, |ui| {
-            form::rows(ui, "more-options", |ui| self.show_more(ui, manager));
+            self.show_more(ui, manager);
         });
     }
 
