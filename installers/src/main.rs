@@ -9,9 +9,9 @@
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../../app/src/arguments.rs"]
 mod arguments;
+mod files;
 mod manual;
 mod notices;
-mod picture;
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Command;
 use clap_complete::Shell;
 
 /// The program's name.
@@ -54,26 +55,38 @@ fn make(folder: &Path) -> Result<()> {
         let file: PathBuf = folder.join(name);
         fs::write(&file, bytes).with_context(|| format!("can't write {}", file.display()))
     };
-    write("tandem.1", manual::page().as_bytes())?;
+    write("tandem.1.gz", &files::gzip(manual::page().as_bytes())?)?;
     for (shell, name) in COMPLETIONS {
         write(name, &completion(shell))?;
     }
     for side in ICONS {
-        write(&format!("icon-{side}.png"), &picture::png(side)?)?;
+        write(&format!("icon-{side}.png"), &files::png(side)?)?;
     }
     write("icon.svg", assets::icon::svg().as_bytes())?;
     let notices = notices::of_the_program()?;
     if notices.is_empty() {
         bail!("cargo knows no library in the program");
     }
-    write("notices.gz", &picture::gzip(notices.as_bytes())?)
+    write("notices.gz", &files::gzip(notices.as_bytes())?)
 }
 
 /// What completes the program's command line in a shell.
 fn completion(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut arguments::command(), PROGRAM, &mut script);
+    clap_complete::generate(shell, &mut for_people(&arguments::command()), PROGRAM, &mut script);
     script
+}
+
+/// The command line without what is hidden, which some shells would complete all the same.
+fn for_people(command: &Command) -> Command {
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned();
+    let copy = Command::new(command.get_name().to_owned()).args(shown);
+    let copy = copy.subcommands(command.get_subcommands().map(for_people));
+    match (command.get_about(), command.get_version()) {
+        (Some(about), Some(version)) => copy.about(about.clone()).version(version.to_owned()),
+        (Some(about), None) => copy.about(about.clone()),
+        _ => copy,
+    }
 }
 
 #[cfg(test)]

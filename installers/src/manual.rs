@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use machine::actions::{ALL, Action, Argument, Kind, Scope};
+use machine::actions::{ALL, Action, Argument, Chord, Kind, Scope};
+use machine::keys::Key;
 
 const BEGINNING: &str = r#".SH NAME
 tandem \- run virtual machines
@@ -89,20 +90,30 @@ pub(crate) fn page() -> String {
         command(&mut page, action);
     }
     page.push_str(BETWEEN);
-    for action in ALL {
-        if let Some(chord) = action.shortcut {
-            let _ = write!(page, ".TP\n.B {}\n{}\n", escaped(&chord.to_string()), escaped(action.label));
-        }
-    }
+    keys(&mut page, ALL.iter().filter_map(|action| Some((action.shortcut?.to_string(), action.label))));
     page.push_str(".SS In a machine's window, with the host key held\n");
-    for action in ALL.iter().filter(|action| matches!(action.scope, Scope::Machine | Scope::Window)) {
-        if let Some(key) = action.host_key {
-            let name = key.name();
-            let name = name.strip_prefix("Key").unwrap_or(name);
-            let _ = write!(page, ".TP\n.B {}\n{}\n", escaped(name), escaped(action.label));
+    let in_a_window = ALL.iter().filter(|action| matches!(action.scope, Scope::Machine | Scope::Window));
+    keys(&mut page, in_a_window.filter_map(|action| Some((chord(action.host_key?), action.label))));
+    page + END
+}
+
+/// A key alone, as menus write it.
+fn chord(key: Key) -> String {
+    Chord { ctrl: false, shift: false, key }.to_string()
+}
+
+/// Keys with what they do. One that does two things does each where the other makes no sense.
+fn keys(page: &mut String, all: impl Iterator<Item = (String, &'static str)>) {
+    let mut list: Vec<(String, Vec<&str>)> = Vec::new();
+    for (key, label) in all {
+        match list.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, labels)) => labels.push(label),
+            None => list.push((key, vec![label])),
         }
     }
-    page + END
+    for (key, labels) in list {
+        let _ = write!(page, ".TP\n.B {}\n{}\n", escaped(&key), escaped(&labels.join(", ")));
+    }
 }
 
 /// A command: how it is written, what it does, and what it takes.
@@ -132,7 +143,8 @@ fn command(page: &mut String, action: &Action) {
             _ => String::new(),
         };
         let default = argument.default.map(|value| format!(" It is {value} if not given.")).unwrap_or_default();
-        let repeated = if argument.repeated && !argument.positional { " Can be given more than once." } else { "" };
+        let repeated = argument.repeated && !argument.positional && !argument.help.contains("more than once");
+        let repeated = if repeated { " Can be given more than once." } else { "" };
         let _ = writeln!(page, "{}", escaped(&format!("{}.{choice}{default}{repeated}", argument.help)));
     }
     if action.lists {
@@ -162,6 +174,13 @@ mod tests {
                 assert!(section.contains(&format!("\\-\\-{}", escaped(argument.name))), "{section}");
             }
         }
+    }
+
+    #[test]
+    fn a_key_that_does_two_things_stands_there_once() {
+        let page = page();
+        assert_eq!(page.matches("\n.B Ctrl+P\n").count(), 1);
+        assert!(page.contains("\n.B Ctrl+P\nPause, Resume\n"), "{page}");
     }
 
     #[test]

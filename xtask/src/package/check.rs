@@ -40,7 +40,9 @@ pub(super) fn check(deb: &Path) -> Result<()> {
     line.extend(["sh", "-c", "\"$@\"; exit $?", "sh"].iter().map(OsString::from));
     line.push(env::current_exe().context("a program has a file")?.into());
     line.push("try-package".into());
-    line.extend([deb, &base, &out].map(OsString::from));
+    // Removed out here, where nothing is mounted on it: a folder that is removed takes with it what is mounted below.
+    let empty = Scratch::new("root")?;
+    line.extend([deb, &base, empty.path(), &out].map(OsString::from));
     let (program, rest) = line.split_first().context("a command has a program")?;
     process::run(Command::new(program).args(rest))?;
     println!("the package passed; pictures and texts of its trial are in {}", out.display());

@@ -78,9 +78,10 @@ impl Desk {
         })
     }
 
-    /// A window's property, as `xprop` writes it.
+    /// The beginning of a window's property, as `xprop` writes it: texts, or numbers.
     pub(super) fn property(&self, window: &str, name: &str) -> String {
-        self.said("xprop", &["-id", window, "-len", "16", name])
+        let words: &[&str] = if name == "WM_CLASS" { &[name] } else { &["-len", "16", "32c", "= $0+\n", name] };
+        self.said("xprop", &[&["-id", window], words].concat())
     }
 
     /// Takes a picture of a window as soon as it shows at least so many colours.

@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
+use self::root::Root;
 use crate::args::Args;
 use crate::suite::build;
 use crate::{packages, places, process};
@@ -42,10 +43,10 @@ pub(crate) fn command(mut args: Args) -> Result<ExitCode> {
 /// `cargo xtask try-package`: the part of the trial that needs root, in name spaces of its own.
 pub(crate) fn trial(args: Args) -> Result<ExitCode> {
     let words = args.rest()?;
-    let [deb, base, out] = words.as_slice() else {
+    let [deb, base, root, out] = words.as_slice() else {
         anyhow::bail!("this is a part of `cargo xtask package --check`");
     };
-    trial::run(Path::new(deb), Path::new(base), Path::new(out))?;
+    trial::run(Path::new(deb), &Root::unpack(Path::new(base), Path::new(root))?, Path::new(out))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{Apt, CODENAME};
-use crate::places::{self, Scratch};
+use crate::places;
 use crate::process;
 
 /// Debian's required packages, and apt.
@@ -62,9 +62,10 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Unpacks the archive over an empty folder. Mounts as it does, so it is for a name space of its own.
-    pub(super) fn unpack(base: &Path, scratch: &Scratch) -> Result<Self> {
-        let dir = scratch.path().to_owned();
+    /// Unpacks the archive over an empty folder. It mounts much there, which only the end of the process undoes, so it is for a
+    /// name space of its own.
+    pub(super) fn unpack(base: &Path, empty: &Path) -> Result<Self> {
+        let dir = empty.to_owned();
         mount(&["-t", "tmpfs", "-o", "mode=755", "root"], &dir)?;
         process::run(Command::new("tar").args(["-x", "-p", "--numeric-owner", "-C"]).arg(&dir).arg("-f").arg(base))?;
         let root = Root { dir };

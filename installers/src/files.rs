@@ -1,4 +1,4 @@
-//! Icons as files, and what packages want compressed.
+//! The forms that packages want things in: icons as PNG files, and texts compressed.
 
 use std::io::Write;
 
