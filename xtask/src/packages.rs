@@ -74,10 +74,10 @@ const TESTS: [&str; 25] = [
 ];
 
 /// What puts a package together.
-const PACKAGING: [&str; 2] = ["dpkg-dev", "git"];
+const PACKAGING: [&str; 1] = ["dpkg-dev"];
 
 /// What looks at one, and a fresh system and a desktop to try it on.
-const CHECKING: [&str; 12] = [
+const CHECKING: [&str; 13] = [
     "lintian",
     "desktop-file-utils",
     "appstream",
@@ -85,6 +85,7 @@ const CHECKING: [&str; 12] = [
     "librsvg2-bin",
     "imagemagick",
     "mmdebstrap",
+    "uidmap",
     "debian-archive-keyring",
     "xvfb",
     "openbox",

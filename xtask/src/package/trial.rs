@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::NAME;
 use super::desk::Desk;
 use super::root::Root;
-use crate::start;
+use crate::{process, start};
 
 /// An account that may use KVM, and one that may not.
 const ADA: &str = "ada";
@@ -23,6 +23,8 @@ const ENTRY: &str = "/usr/share/applications/tandem.desktop";
 const MACHINE: &str = "Welcome";
 /// Fewer colours than text on a background has, and more than a window has that nothing was painted in.
 const COLOURS: u32 = 24;
+/// And than a window has that shows no picture.
+const LANDSCAPE: u32 = 1000;
 /// The size of the icon that our windows bring.
 const WINDOW_ICON: &str = "= 64, 64";
 /// Libraries whose names are in the program, but which it opens only if they are there.
@@ -115,11 +117,12 @@ impl Trial<'_> {
         ensure!(!linked.contains("not found"), "{linked}");
         let names = sonames(&program);
         ensure!(names.iter().any(|name| name.starts_with("libEGL")), "no window without EGL: {names:?}");
-        let folders = ["/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu"].map(|folder| self.root.path(folder));
+        let installed = self.root.run(None, &["ldconfig", "-p"])?;
+        let installed: BTreeSet<&str> = installed.lines().filter_map(|line| line.split_whitespace().next()).collect();
         let missing: Vec<&String> = names
             .iter()
             .filter(|name| !OPTIONAL.contains(&name.as_str()))
-            .filter(|name| !folders.iter().any(|folder| folder.join(name).exists()))
+            .filter(|name| !installed.contains(name.as_str()))
             .collect();
         ensure!(missing.is_empty(), "the package doesn't depend on what brings {missing:?}");
         Ok(())
@@ -128,7 +131,7 @@ impl Trial<'_> {
     fn doctor(&self) -> Result<()> {
         // Its status says whether machines can run, which is the computer's matter and not the package's.
         let said = |user| -> Result<String> {
-            let output = crate::process::output(self.root.command(Some(user)).args([NAME, "doctor"]))?;
+            let output = process::output(self.root.command(Some(user)).args([NAME, "doctor"]))?;
             ensure!(output.stderr.is_empty(), "doctor failed: {}", String::from_utf8_lossy(&output.stderr));
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         };
@@ -160,7 +163,7 @@ impl Trial<'_> {
         let mut program = command.spawn().context("can't run the desktop entry's command")?;
         let shown = self.look_at(&desk, &mut program, field("StartupWMClass")?);
         if shown.is_err() {
-            program.kill().ok();
+            process::terminate(program.id());
             program.wait().ok();
         }
         shown
@@ -189,10 +192,21 @@ impl Trial<'_> {
         self.root.apt(&["install", "--reinstall", Self::DEB])?;
         let running = (MACHINE.to_owned(), "running".to_owned());
         ensure!(self.machines()?.contains(&running), "replacing the package has stopped the machine");
-        let mut serial = self.root.command(Some(ADA));
-        serial.args([NAME, "serial", MACHINE]);
-        start::wait_for_picture(serial)?;
+        self.machines_window()?;
         self.tandem(&["stop", MACHINE, "--wait", "60"]).map(drop)
+    }
+
+    /// The window of the new program, on the machine that the old one runs.
+    fn machines_window(&self) -> Result<()> {
+        let desk = Desk::start()?;
+        let mut command = self.root.command(Some(ADA));
+        command.args([NAME, "window", MACHINE]).env("DISPLAY", desk.name()).stdin(Stdio::null());
+        let mut program = command.spawn().context("can't open the machine's window")?;
+        let window = desk.window(MACHINE, &mut program);
+        let shown = window.and_then(|window| desk.picture(&window, LANDSCAPE, &self.out.join("window.png")));
+        process::terminate(program.id());
+        program.wait().context("can't wait for the window")?;
+        shown
     }
 
     fn removal(&self) -> Result<()> {
