@@ -23,6 +23,7 @@ pub(super) fn check(deb: &Path) -> Result<()> {
     lint(deb)?;
     let files = Scratch::new("package")?;
     process::run(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(files.path()))?;
+    nameless(files.path())?;
     desktop(files.path())?;
     manual(files.path())?;
     completions(files.path())?;
@@ -67,6 +68,17 @@ fn lint(deb: &Path) -> Result<()> {
         command.arg("--allow-root");
     }
     process::run(command.arg(deb)).context("lintian has found mistakes in the package")
+}
+
+/// The program doesn't say where it was built.
+fn nameless(files: &Path) -> Result<()> {
+    let program = fs::read(files.join("usr/bin/tandem"))?;
+    for (place, _) in super::places_of_the_build()? {
+        if program.windows(place.len()).any(|part| part == place.as_bytes()) {
+            bail!("the program names {place}, where it was built");
+        }
+    }
+    Ok(())
 }
 
 /// The desktop entry, and what software centres read.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use self::root::Root;
 use crate::args::Args;
@@ -53,7 +54,10 @@ pub(crate) fn trial(args: Args) -> Result<ExitCode> {
 /// Builds everything and puts the package together; where it is.
 fn make(output: Option<&Path>) -> Result<PathBuf> {
     let cargo_deb = cargo_deb()?;
-    let flags = format!("build.rustflags={}", serde_json::to_string(&nameless()?)?);
+    // Nothing in the program is to say where it was built.
+    let places = places_of_the_build()?;
+    let flags: Vec<String> = places.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect();
+    let flags = format!("build.rustflags={}", serde_json::to_string(&flags)?);
     let built = build::build(&["--release", "--locked", "--bins", "-p", NAME, "-p", "installers", "--config", &flags])?;
     let program = built.binary(NAME)?;
     let folder = program.parent().context("a program is in a folder")?;
@@ -80,18 +84,23 @@ fn make(output: Option<&Path>) -> Result<PathBuf> {
     Ok(deb)
 }
 
-/// Options for the compiler, after which nothing in the program says where it was built.
-fn nameless() -> Result<Vec<String>> {
+/// The folders that a compiler here would name in a program, each with a name that means the same anywhere.
+fn places_of_the_build() -> Result<Vec<(String, &'static str)>> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(home?.join(".cargo")));
+    let mut metadata = build::cargo();
+    let metadata = process::stdout(metadata.args(["metadata", "--no-deps", "--format-version", "1", "--locked"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata wrote something else")?;
+    let built = metadata["target_directory"].as_str().map(PathBuf::from);
     let sources = process::stdout(Command::new("rustc").args(["--print", "sysroot"]))?;
     let places = [
         (Some(places::workspace()), "/tandem"),
         (cargo, "/cargo"),
         (Some(PathBuf::from(sources.trim()).join("lib/rustlib/src/rust")), "/rust"),
+        // It may be in the workspace: of two names, the compiler takes the last.
+        (built, "/built"),
     ];
-    let known = places.into_iter().filter_map(|(from, to)| Some((from?.to_str()?.to_owned(), to)));
-    Ok(known.map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect())
+    Ok(places.into_iter().filter_map(|(from, to)| Some((from?.to_str()?.to_owned(), to))).collect())
 }
 
 /// The second at which the last change was recorded, which is the date of all files in the package. Nothing outside of git.

@@ -201,6 +201,8 @@ impl Trial<'_> {
         let desk = Desk::start()?;
         let mut command = self.root.command(Some(ADA));
         command.args([NAME, "window", MACHINE]).env("DISPLAY", desk.name()).stdin(Stdio::null());
+        // That it is ended is no news.
+        command.stderr(Stdio::null());
         let mut program = command.spawn().context("can't open the machine's window")?;
         let window = desk.window(MACHINE, &mut program);
         let shown = window.and_then(|window| desk.picture(&window, LANDSCAPE, &self.out.join("window.png")));
