@@ -1,6 +1,8 @@
-//! What Tandem brings along. Today that is the guest *Welcome*, the first thing that a newcomer sees: a disk image that
-//! the build makes from the sources in `demo`, with the system's assembler. What the guest shows is painted by the
+//! What Tandem brings along: its icon, and the guest *Welcome*, the first thing that a newcomer sees. That is a disk image
+//! that the build makes from the sources in `demo`, with the system's assembler. What the guest shows is painted by the
 //! build too, so that no picture and no program is kept in binary form.
+
+pub mod icon;
 
 /// A raw disk image that any PC with a BIOS boots from: it draws a welcome, and then answers keys, the mouse and the
 /// power button.

@@ -1,6 +1,6 @@
 //! `cargo xtask`: the project's own commands.
 //!
-//! They are: `start` (the program, for newcomers), `test` (every test, the whole-machine ones where real guests can run), `lab` (a command on a machine
+//! They are: `start` (the program, for newcomers), `package` (the program as a Debian package), `test` (every test, the whole-machine ones where real guests can run), `lab` (a command on a machine
 //! with real KVM), `bench` (figures beside QEMU's), `guests` (the software that the tests boot) and `packages` (what
 //! Debian must provide for all of that). It stays small, so that it builds in seconds: no crate of the product is used.
 
@@ -12,6 +12,7 @@ mod bench;
 mod guests;
 mod host;
 mod lab;
+mod package;
 mod packages;
 mod places;
 mod process;
@@ -28,6 +29,9 @@ const USAGE: &str = "\
 cargo xtask start [--picture FILE.png]
         install what is missing, build, put the machine Welcome into an empty library, open the manager;
         without a display, write what Welcome shows to FILE.png
+cargo xtask package [--output DIR] [--check]
+        install what is missing, build, and make the Debian package;
+        --check: look at it with Debian's tools, then install, use and remove it on a fresh Debian 12
 cargo xtask test [--all] [--unit | --machine] [--jobs N] [FILTER]
         install what is missing, then run every test whose name holds FILTER;
         --all: the long ones too, on both lab kernels, as root and as an ordinary user
@@ -55,6 +59,8 @@ fn run() -> Result<ExitCode> {
     let mut args = Args::from_environment();
     match args.subcommand().as_deref() {
         Some("start") => start::command(args),
+        Some("package") => package::command(args),
+        Some("try-package") => package::trial(args),
         Some("test") => suite::command(args),
         Some("run-tests") => suite::runner::command(args),
         Some("lab") => lab::command(args),

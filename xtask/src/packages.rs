@@ -75,6 +75,26 @@ const TESTS: [&str; 26] = [
     "osinfo-db",
 ];
 
+/// What puts a package together.
+const PACKAGING: [&str; 1] = ["dpkg-dev"];
+
+/// What looks at one, and a fresh system and a desktop to try it on.
+const CHECKING: [&str; 13] = [
+    "lintian",
+    "desktop-file-utils",
+    "appstream",
+    "man-db",
+    "librsvg2-bin",
+    "imagemagick",
+    "mmdebstrap",
+    "uidmap",
+    "debian-archive-keyring",
+    "xvfb",
+    "openbox",
+    "xdotool",
+    "x11-utils",
+];
+
 /// Options of every installation, simulated or not.
 const CAREFULLY: [&str; 4] = ["install", "-y", "--no-install-recommends", "--no-remove"];
 
@@ -86,6 +106,16 @@ pub(crate) fn ensure() -> Result<()> {
 /// Installs what is missing of what the program itself needs.
 pub(crate) fn ensure_to_run() -> Result<()> {
     ensure_these(&PROGRAM)
+}
+
+/// Installs what is missing of what makes a package.
+pub(crate) fn ensure_to_package() -> Result<()> {
+    ensure_these(&[PROGRAM.as_slice(), PACKAGING.as_slice()].concat())
+}
+
+/// Installs what is missing of what checks a package.
+pub(crate) fn ensure_to_check_packages() -> Result<()> {
+    ensure_these(&CHECKING)
 }
 
 /// Installs what is missing of what the lab needs.

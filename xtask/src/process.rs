@@ -99,8 +99,18 @@ pub(crate) fn kill_group(leader: u32) {
 
 /// Kills a process by its number, or the group of a negative one. It may be gone already.
 pub(crate) fn kill(process: &str) {
+    signal("KILL", process);
+}
+
+/// Asks a process to end. It may be gone already.
+pub(crate) fn terminate(process: u32) {
+    signal("TERM", &process.to_string());
+}
+
+fn signal(name: &str, process: &str) {
     // The shell's own: a small system may lack the program.
-    Command::new("sh").args(["-c", "kill -s KILL -- \"$1\"", "sh", process]).stderr(Stdio::null()).status().ok();
+    let words = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, process];
+    Command::new("sh").args(words).stderr(Stdio::null()).status().ok();
 }
 
 /// A program that dies with this process, in a process group of its own.

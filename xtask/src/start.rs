@@ -65,17 +65,18 @@ fn show_without_display(tandem: &Path, picture: &Path) -> Result<()> {
     }
     let run = |words: &[&OsStr]| process::run(Command::new(tandem).args(words));
     run(&["start".as_ref(), "--headless".as_ref(), WELCOME.as_ref()])?;
+    let mut serial = Command::new(tandem);
+    serial.args(["serial", WELCOME]);
     let shown =
-        wait_for_picture(tandem).and_then(|()| run(&["screenshot".as_ref(), WELCOME.as_ref(), picture.as_os_str()]));
+        wait_for_picture(serial).and_then(|()| run(&["screenshot".as_ref(), WELCOME.as_ref(), picture.as_os_str()]));
     let stopped = run(&["stop".as_ref(), WELCOME.as_ref(), "--wait".as_ref(), "20".as_ref()]);
     shown.and(stopped)
 }
 
-/// Waits until the machine says that it is alive, on its serial port.
-fn wait_for_picture(tandem: &Path) -> Result<()> {
-    let mut command = Command::new(tandem);
-    command.args(["serial", WELCOME]).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut serial = command.spawn().context("can't run tandem")?;
+/// Waits until the machine says that it is alive, on its serial port, which the command `serial` shows.
+pub(crate) fn wait_for_picture(mut serial: Command) -> Result<()> {
+    serial.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut serial = serial.spawn().context("can't run tandem")?;
     let output = serial.stdout.take().context("a pipe was asked for")?;
     let (said, heard) = mpsc::channel();
     std::thread::spawn(move || {

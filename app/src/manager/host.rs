@@ -87,7 +87,7 @@ fn show_report(ui: &mut Ui, report: &Report) {
         ui.label(why);
     }
     ui.add_space(10.0);
-    Grid::new("findings").num_columns(2).spacing([16.0, 12.0]).show(ui, |ui| {
+    Grid::new("findings").num_columns(2).min_col_width(72.0).spacing([16.0, 12.0]).show(ui, |ui| {
         for finding in &report.findings {
             let (mark, colour) = mark_of(ui, &finding.severity);
             ui.with_layout(Layout::top_down(Align::Min), |ui| ui.label(RichText::new(mark).color(colour).strong()));

@@ -1,10 +1,13 @@
 //! A window: winit's event loop with eframe's drawing in it. A [`Watcher`] sees keys and the mouse's own movement before egui
 //! does, which tells no number pad from the main keys, nor left Shift from right.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use anyhow::{Context, Result};
-use eframe::{AppCreator, EframeWinitApplication, NativeOptions, Renderer, UserEvent, egui::ViewportBuilder};
+use eframe::{
+    AppCreator, EframeWinitApplication, NativeOptions, Renderer, UserEvent,
+    egui::{IconData, ViewportBuilder},
+};
 use winit::{
     application::ApplicationHandler,
     event::{DeviceEvent, DeviceId, ElementState, MouseButton, MouseScrollDelta, StartCause, WindowEvent},
@@ -16,6 +19,9 @@ use winit::{
 
 /// The name by which desktops know our windows; the desktop entry is called so too.
 pub(crate) const APP_ID: &str = "tandem";
+
+/// Pixels along a side of our windows' icon. Desktops that know the desktop entry take its icon instead.
+const ICON_SIDE: u32 = 64;
 
 /// A touchpad tells of its own pixels: so many are a notch of a wheel.
 const PIXELS_A_NOTCH: f64 = 40.0;
@@ -81,7 +87,7 @@ pub(crate) fn run<'a>(
     event_loop.set_control_flow(ControlFlow::Wait);
     event_loop.listen_device_events(DeviceEvents::WhenFocused);
     let options = NativeOptions {
-        viewport: viewport.with_title(title).with_app_id(APP_ID),
+        viewport: viewport.with_title(title).with_app_id(APP_ID).with_icon(icon()),
         renderer: Renderer::Glow,
         // Nothing here is drawn in three dimensions.
         depth_buffer: 0,
@@ -92,6 +98,10 @@ pub(crate) fn run<'a>(
     };
     let app = eframe::create_native(APP_ID, options, create(surroundings), &event_loop);
     event_loop.run_app(&mut Shell { app, watcher }).context("the window could not be kept open")
+}
+
+fn icon() -> Arc<IconData> {
+    Arc::new(IconData { rgba: assets::icon::pixels(ICON_SIDE), width: ICON_SIDE, height: ICON_SIDE })
 }
 
 struct Shell<'a> {

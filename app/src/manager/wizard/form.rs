@@ -36,7 +36,9 @@ impl Wizard {
                 }
             });
             ui.add_space(12.0);
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| self.show_form(ui, manager));
+            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                ui.vertical(|ui| self.show_form(ui, manager));
+            });
         });
         ui.separator();
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
