@@ -18,7 +18,7 @@ const LAB: [&str; 4] = ["qemu-system-x86", "busybox-static", "kmod", "xz-utils"]
 
 /// What the program needs: to be built, to run machines, and to show windows. The libraries of the last are opened by name
 /// while it runs, so nothing else asks for them.
-const PROGRAM: [&str; 16] = [
+const PROGRAM: [&str; 18] = [
     "gcc",
     "libc6-dev",
     "binutils",
@@ -35,6 +35,8 @@ const PROGRAM: [&str; 16] = [
     "libxkbcommon-x11-0",
     "libwayland-client0",
     "libwayland-egl1",
+    "libvulkan1",
+    "mesa-vulkan-drivers",
 ];
 
 /// What the tests need besides.
