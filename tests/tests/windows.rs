@@ -6,9 +6,10 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result, ensure};
 use whole_machine::{Console, Desktop, Machine, Patience, Picture, Tandem, Window, wait_until};
 
-/// Key codes of X: the host key, F, P, Q and Enter.
+/// Key codes of X: the host key, F, L, P, Q and Enter.
 const HOST: u32 = 105;
 const F: u32 = 41;
+const L: u32 = 46;
 const P: u32 = 33;
 const Q: u32 = 24;
 const ENTER: u32 = 36;
@@ -29,7 +30,9 @@ fn create(tandem: &Tandem) -> Result<Machine<'_>> {
 /// Starts it with a window, and waits until the guest's picture is up.
 fn start<'a>(tandem: &Tandem, machine: &Machine<'_>, desktop: &'a Desktop) -> Result<Window<'a>> {
     let mut command = tandem.command(["start", "Welcome"]);
-    let status = command.env("DISPLAY", desktop.name()).status().context("can't run tandem")?;
+    // There is no graphics processor.
+    command.env("DISPLAY", desktop.name()).env("TANDEM_SOFTWARE_SHADERS", "1");
+    let status = command.status().context("can't run tandem")?;
     ensure!(status.success(), "tandem start ended with {status}");
     let window = desktop.window("Welcome")?;
     machine.wait_for_serial("welcome: ready", Patience::FIRMWARE)?;
@@ -135,4 +138,45 @@ fn full_screen_has_nothing_but_the_guest() -> Result<()> {
     wait_until("full screen", Patience::REACTION, || Ok((window.picture()?.size() == (1600, 1000)).then_some(())))?;
     window.chord(&[HOST, F])?;
     wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))
+}
+
+#[test]
+fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result<()> {
+    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let machine = create(&tandem)?;
+    let window = start(&tandem, &machine, &desktop)?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    // Whole pixels are the first filter. Here they are as large as the screen's.
+    window.chord(&[HOST, L])?;
+    window.chord(&[HOST, F])?;
+    let full = desktop.window("Welcome .full screen.")?;
+    let file = tandem.scratch("guest.png");
+    wait_until("the guest's picture in full screen", Patience::REACTION, || {
+        let (shown, guest) = (full.picture()?, machine.screenshot(&file)?);
+        Ok((shown.size() == (1600, 1000) && found(&shown, &guest) == Some((288, 116))).then_some(()))
+    })?;
+    full.type_text("Hello")?;
+    full.key(ENTER)?;
+    machine.wait_for_serial("line Hello", Patience::REACTION)?;
+    full.click(800, 500)?;
+    full.move_by(30, 20)?;
+    machine.wait_for_serial("pointer 5", Patience::REACTION)?;
+    full.key(HOST)?;
+    // The window beneath says that the machine is paused.
+    full.chord(&[HOST, P])?;
+    machine.wait_for_state("paused", Patience::REACTION)?;
+    desktop.wait_gone("Welcome .full screen.")?;
+    window.chord(&[HOST, P])?;
+    machine.wait_for_state("running", Patience::REACTION)?;
+    let full = desktop.window("Welcome .full screen.")?;
+    // The next filter fills the height of the screen.
+    full.chord(&[HOST, L])?;
+    wait_until("a picture as large as the screen", Patience::REACTION, || {
+        let shown = full.picture()?;
+        Ok((found(&shown, &machine.screenshot(&file)?).is_none()).then_some(()))
+    })?;
+    full.chord(&[HOST, F])?;
+    desktop.wait_gone("Welcome .full screen.")?;
+    wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))?;
+    wait_until_shown(&tandem, &machine, &window).map(drop)
 }
