@@ -4,6 +4,8 @@
 //! The reckoning is slow and plain on purpose: areas by intersection, and light by adding up small steps instead of the integrals
 //! that the shaders use.
 
+#![allow(clippy::unwrap_used, reason = "everything here is a test, its helpers too")]
+
 use std::{f64::consts::PI, path::PathBuf};
 
 use display::{
@@ -250,7 +252,7 @@ fn a_mixture_is_as_bright_as_its_parts() {
     (0..64).for_each(|y| {
         frame.row_mut(y).iter_mut().enumerate().for_each(|(x, pixel)| {
             *pixel = 0xff_ffff * ((x as u32 + y) % 2);
-        })
+        });
     });
     let placement = Filter::SharpBilinear.place((64, 64), (32, 32)).unwrap();
     let drawn = draw(Filter::SharpBilinear, &frame, (32, 32), placement);
