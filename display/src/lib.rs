@@ -9,6 +9,7 @@ pub mod picture;
 #[cfg(feature = "playback")]
 pub mod playback;
 pub mod pump;
+pub mod renderer;
 pub mod scale;
 pub mod sound;
 #[cfg(feature = "egui")]

@@ -3,8 +3,7 @@
 use egui::{Color32, ColorImage, TextureHandle, TextureOptions};
 use machine::console::{Frame, Rect};
 
-/// Beyond so many parts at a time, the one around them is brought: each costs a call of the driver.
-const MOST_PARTS: usize = 8;
+use crate::renderer::parts;
 
 /// The texture of one picture.
 #[derive(Default)]
@@ -47,13 +46,6 @@ impl ScreenTexture {
     pub fn size(&self) -> (u32, u32) {
         self.size
     }
-}
-
-fn parts(damage: &[Rect]) -> Vec<Rect> {
-    if damage.len() <= MOST_PARTS {
-        return damage.to_vec();
-    }
-    damage.iter().copied().reduce(crate::damage::around).into_iter().collect()
 }
 
 /// A part of a picture, which lies inside of it.

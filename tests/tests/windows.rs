@@ -10,6 +10,7 @@ use whole_machine::{Console, Desktop, Machine, Patience, Picture, SoundServer, T
 /// Key codes of X.
 const HOST: u32 = 105;
 const F: u32 = 41;
+const L: u32 = 46;
 const P: u32 = 33;
 const Q: u32 = 24;
 const ENTER: u32 = 36;
@@ -42,7 +43,9 @@ fn start_in<'a>(
     surroundings: Vec<(&str, OsString)>,
 ) -> Result<Window<'a>> {
     let mut command = tandem.command(["start", "Welcome"]);
-    let status = command.env("DISPLAY", desktop.name()).envs(surroundings).status().context("can't run tandem")?;
+    // There is no graphics processor.
+    command.env("DISPLAY", desktop.name()).env("TANDEM_SOFTWARE_SHADERS", "1");
+    let status = command.envs(surroundings).status().context("can't run tandem")?;
     ensure!(status.success(), "tandem start ended with {status}");
     let window = desktop.window("Welcome")?;
     machine.wait_for_serial("welcome: ready", Patience::FIRMWARE)?;
@@ -175,4 +178,45 @@ fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
     wait_until("another tone", Patience::REACTION, || Ok((sound.tones()?.len() > before).then_some(())))?;
     ensure!(sound.tones()?.len() == before + 1, "the muted tone was heard: {:?}", sound.tones()?);
     Ok(())
+}
+
+#[test]
+fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result<()> {
+    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let machine = create(&tandem)?;
+    let window = start(&tandem, &machine, &desktop)?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    // Whole pixels are the first filter. Here they are as large as the screen's.
+    window.chord(&[HOST, L])?;
+    window.chord(&[HOST, F])?;
+    let full = desktop.window("Welcome .full screen.")?;
+    let file = tandem.scratch("guest.png");
+    wait_until("the guest's picture in full screen", Patience::REACTION, || {
+        let (shown, guest) = (full.picture()?, machine.screenshot(&file)?);
+        Ok((shown.size() == (1600, 1000) && found(&shown, &guest) == Some((288, 116))).then_some(()))
+    })?;
+    full.type_text("Hello")?;
+    full.key(ENTER)?;
+    machine.wait_for_serial("line Hello", Patience::REACTION)?;
+    full.click(800, 500)?;
+    full.move_by(30, 20)?;
+    machine.wait_for_serial("pointer 5", Patience::REACTION)?;
+    full.key(HOST)?;
+    // The window beneath says that the machine is paused.
+    full.chord(&[HOST, P])?;
+    machine.wait_for_state("paused", Patience::REACTION)?;
+    desktop.wait_gone("Welcome .full screen.")?;
+    window.chord(&[HOST, P])?;
+    machine.wait_for_state("running", Patience::REACTION)?;
+    let full = desktop.window("Welcome .full screen.")?;
+    // The next filter fills the height of the screen.
+    full.chord(&[HOST, L])?;
+    wait_until("a picture as large as the screen", Patience::REACTION, || {
+        let shown = full.picture()?;
+        Ok((found(&shown, &machine.screenshot(&file)?).is_none()).then_some(()))
+    })?;
+    full.chord(&[HOST, F])?;
+    desktop.wait_gone("Welcome .full screen.")?;
+    wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))?;
+    wait_until_shown(&tandem, &machine, &window).map(drop)
 }

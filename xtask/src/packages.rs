@@ -18,7 +18,7 @@ const LAB: [&str; 4] = ["qemu-system-x86", "busybox-static", "kmod", "xz-utils"]
 
 /// What the program needs: to be built, to run machines, and to show windows. The libraries of the last are opened by name
 /// while it runs, so nothing else asks for them.
-const PROGRAM: [&str; 18] = [
+const PROGRAM: [&str; 20] = [
     "gcc",
     "libc6-dev",
     "pkg-config",
@@ -37,6 +37,8 @@ const PROGRAM: [&str; 18] = [
     "libxkbcommon-x11-0",
     "libwayland-client0",
     "libwayland-egl1",
+    "libvulkan1",
+    "mesa-vulkan-drivers",
 ];
 
 /// What the tests need besides.

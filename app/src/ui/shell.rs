@@ -63,6 +63,41 @@ impl Watcher for () {
     fn focus(&mut self, _focused: bool) {}
 }
 
+/// A second window, which covers eframe's while it is there. Its keys and buttons go to the [`Watcher`] like those of the first.
+pub(crate) trait Cover {
+    /// Whether it is there. The window beneath isn't painted then.
+    fn is_up(&self) -> bool;
+
+    /// Opens or closes it, as it is wanted.
+    fn attend(&mut self, event_loop: &ActiveEventLoop);
+
+    /// There may be something new to show.
+    fn wake(&mut self);
+
+    /// Whether it is that window.
+    fn owns(&self, window: WindowId) -> bool;
+
+    /// Something happened to it.
+    fn window_event(&mut self, event: &WindowEvent);
+}
+
+/// No second window.
+impl Cover for () {
+    fn is_up(&self) -> bool {
+        false
+    }
+
+    fn attend(&mut self, _event_loop: &ActiveEventLoop) {}
+
+    fn wake(&mut self) {}
+
+    fn owns(&self, _window: WindowId) -> bool {
+        false
+    }
+
+    fn window_event(&mut self, _event: &WindowEvent) {}
+}
+
 /// What a window may have to know of the display that it is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Surroundings {
@@ -78,6 +113,20 @@ pub(crate) fn run<'a>(
     title: &str,
     viewport: ViewportBuilder,
     watcher: Rc<RefCell<dyn Watcher>>,
+    create: impl FnOnce(Surroundings) -> AppCreator<'a>,
+) -> Result<()> {
+    run_covered(title, viewport, watcher, Rc::new(RefCell::new(())), create)
+}
+
+/// As [`run`], with a second window that may cover the first.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_covered<'a>(
+    title: &str,
+    viewport: ViewportBuilder,
+    watcher: Rc<RefCell<dyn Watcher>>,
+    cover: Rc<RefCell<dyn Cover>>,
     create: impl FnOnce(Surroundings) -> AppCreator<'a>,
 ) -> Result<()> {
     let event_loop = EventLoop::<UserEvent>::with_user_event().build().context(
@@ -97,7 +146,8 @@ pub(crate) fn run<'a>(
         ..NativeOptions::default()
     };
     let app = eframe::create_native(APP_ID, options, create(surroundings), &event_loop);
-    event_loop.run_app(&mut Shell { app, watcher }).context("the window could not be kept open")
+    let mut shell = Shell { app, watcher, cover, window: None, focus: Focus::default(), covered: false };
+    event_loop.run_app(&mut shell).context("the window could not be kept open")
 }
 
 fn icon() -> Arc<IconData> {
@@ -107,10 +157,49 @@ fn icon() -> Arc<IconData> {
 struct Shell<'a> {
     app: EframeWinitApplication<'a>,
     watcher: Rc<RefCell<dyn Watcher>>,
+    cover: Rc<RefCell<dyn Cover>>,
+    /// Eframe's window, once something has happened to it: it is the first.
+    window: Option<WindowId>,
+    focus: Focus,
+    /// Eframe was told that its window is covered.
+    covered: bool,
+}
+
+/// Which windows have the keyboard.
+#[derive(Default)]
+struct Focus {
+    window: bool,
+    cover: bool,
+}
+
+impl Shell<'_> {
+    /// Opens or closes the cover, and tells eframe whether its window can be seen: it knows of its own only on some displays.
+    fn attend_cover(&mut self, event_loop: &ActiveEventLoop) {
+        let mut cover = self.cover.borrow_mut();
+        cover.attend(event_loop);
+        let up = cover.is_up();
+        drop(cover);
+        if up == self.covered {
+            return;
+        }
+        self.covered = up;
+        self.focus.cover &= up;
+        if let Some(window) = self.window {
+            self.app.window_event(event_loop, window, WindowEvent::Occluded(up));
+        }
+    }
 }
 
 impl ApplicationHandler<UserEvent> for Shell<'_> {
-    fn window_event(&mut self, event_loop: &ActiveEventLoop, window: WindowId, event: WindowEvent) {
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, window: WindowId, mut event: WindowEvent) {
+        let of_cover = self.cover.borrow().owns(window);
+        if !of_cover && *self.window.get_or_insert(window) != window {
+            // What is left of a cover that has gone.
+            return;
+        }
+        if let WindowEvent::Occluded(occluded) = &mut event {
+            *occluded |= self.covered && !of_cover;
+        }
         let mut watcher = self.watcher.borrow_mut();
         let taken = match &event {
             // Winit makes up events for the keys that are down when the window gets the keyboard.
@@ -126,13 +215,19 @@ impl ApplicationHandler<UserEvent> for Shell<'_> {
                 watcher.wheel(notches)
             }
             WindowEvent::Focused(focused) => {
-                watcher.focus(*focused);
+                *(if of_cover { &mut self.focus.cover } else { &mut self.focus.window }) = *focused;
+                watcher.focus(self.focus.cover || self.focus.window);
                 false
             }
             _ => false,
         };
         drop(watcher);
-        if !taken {
+        if taken {
+            return;
+        }
+        if of_cover {
+            self.cover.borrow_mut().window_event(&event);
+        } else {
             self.app.window_event(event_loop, window, event);
         }
     }
@@ -157,10 +252,12 @@ impl ApplicationHandler<UserEvent> for Shell<'_> {
     }
 
     fn user_event(&mut self, event_loop: &ActiveEventLoop, event: UserEvent) {
+        self.cover.borrow_mut().wake();
         self.app.user_event(event_loop, event);
     }
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        self.attend_cover(event_loop);
         self.app.about_to_wait(event_loop);
     }
 

@@ -1,9 +1,16 @@
 //! What a machine's window shows: menus, the picture, the status bar, questions.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
-use display::{scale::Scaling, texture::ScreenTexture};
+use display::{
+    renderer::{Filter, Renderer, painted::EguiRenderer},
+    scale::Scaling,
+};
 use eframe::{
     App, Frame as EframeFrame,
     egui::{
@@ -24,11 +31,16 @@ use super::{
     hands::{Asked, Hands},
     link::{Link, Over},
     pictures,
+    shader_screen::{Happened, ShaderScreen},
     status_bar::{self, Shown},
 };
 use crate::{
     console_input, live,
-    ui::{shell::Surroundings, tasks::Tasks, theme},
+    ui::{
+        shell::{Cover, Surroundings},
+        tasks::Tasks,
+        theme,
+    },
 };
 
 /// How long a message stands over the picture.
@@ -37,6 +49,8 @@ const NOTICE: Duration = Duration::from_secs(4);
 const LARGEST: f32 = 0.92;
 /// How close to the upper edge the pointer brings the menus in full screen, in points.
 const EDGE: f32 = 3.0;
+/// How far from the edge it may go without sending them away, in points: their height.
+const MENUS: f32 = 30.0;
 
 /// The machine that a window is of.
 pub(super) struct Subject {
@@ -72,12 +86,20 @@ pub(super) struct MachineWindow {
     link: Link,
     hands: Rc<RefCell<Hands>>,
     surroundings: Surroundings,
-    texture: ScreenTexture,
+    /// Draws the picture wherever the cover doesn't; made when there is the first one.
+    renderer: Option<EguiRenderer>,
     scaling: Scaling,
     full_screen: bool,
+    /// Covers the window in full screen, to draw with a filter.
+    screen: Rc<RefCell<ShaderScreen>>,
+    filter: Option<Filter>,
+    /// The cover was taken away because the pointer asked for the menus.
+    peeking: bool,
+    /// The cover was there since the last picture of this window.
+    was_covered: bool,
     question: Option<Question>,
-    /// What is said over the picture, until when (of egui's time).
-    notice: Option<(String, f64)>,
+    /// What is said over the picture, until when. It isn't egui's time, which stands still below a cover.
+    notice: Option<(String, Instant)>,
     /// What was done in the background: something to say, or nothing.
     tasks: Tasks<Result<Option<String>>>,
     /// The window is to be closed without a question.
@@ -100,15 +122,25 @@ struct Fitted {
 }
 
 impl MachineWindow {
-    pub(super) fn new(subject: Subject, link: Link, hands: Rc<RefCell<Hands>>, surroundings: Surroundings) -> Self {
+    pub(super) fn new(
+        subject: Subject,
+        link: Link,
+        hands: Rc<RefCell<Hands>>,
+        screen: Rc<RefCell<ShaderScreen>>,
+        surroundings: Surroundings,
+    ) -> Self {
         MachineWindow {
             subject,
             link,
             hands,
             surroundings,
-            texture: ScreenTexture::default(),
+            renderer: None,
             scaling: Scaling::default(),
             full_screen: false,
+            screen,
+            filter: None,
+            peeking: false,
+            was_covered: false,
             question: None,
             notice: None,
             tasks: Tasks::new(),
@@ -134,8 +166,7 @@ impl MachineWindow {
     }
 
     fn say(&mut self, context: &egui::Context, text: impl Into<String>) {
-        let until = context.input(|input| input.time) + NOTICE.as_secs_f64();
-        self.notice = Some((text.into(), until));
+        self.notice = Some((text.into(), Instant::now() + NOTICE));
         context.request_repaint_after(NOTICE);
     }
 
@@ -162,6 +193,10 @@ impl MachineWindow {
             "screenshot" => self.screenshot(context),
             "full-screen" => self.set_full_screen(context, !self.full_screen),
             "scaling" => self.next_scaling(context),
+            "filter" => {
+                let next = self.filter.map_or(0, |now| 1 + Filter::ALL.iter().position(|&it| it == now).unwrap_or(0));
+                self.set_filter(context, Filter::ALL.get(next).copied());
+            }
             "capture" => {
                 let captured = self.hands.borrow().is_captured();
                 self.capture(context, !captured);
@@ -208,6 +243,64 @@ impl MachineWindow {
         }
     }
 
+    /// Takes a filter for full screen, or none, if this computer can draw with it.
+    fn set_filter(&mut self, context: &egui::Context, filter: Option<Filter>) {
+        let possible = filter.map_or(Ok(()), |_| self.screen.borrow_mut().probe());
+        match possible {
+            Ok(()) => {
+                self.filter = filter;
+                let said = filter.map_or("No filter", Filter::help);
+                self.say(context, if self.full_screen { said.to_owned() } else { format!("In full screen: {said}") });
+            }
+            Err(why) => self.say(context, format!("The picture stays as it is: {why}")),
+        }
+    }
+
+    /// Covers the window, or doesn't, as is right now.
+    fn attend_cover(&mut self, context: &egui::Context) {
+        let happened = self.screen.borrow_mut().take_happened();
+        for happened in happened {
+            match happened {
+                Happened::Clicked => self.capture(context, true),
+                Happened::EdgeTouched => self.peeking = true,
+                Happened::Closed => self.close(context),
+                Happened::Failed(why) => {
+                    self.filter = None;
+                    self.was_covered = true;
+                    self.say(context, format!("Full screen goes on without the filter: {why}"));
+                }
+            }
+        }
+        let blocked = self.link.seen().status.as_ref().is_some_and(|status| status.blocked.is_some());
+        let egui_has_to_show = self.question.is_some() || self.menu_open || self.peeking || blocked;
+        let covered = self.full_screen && self.state() == State::Running && !egui_has_to_show;
+        let filter = self.filter.filter(|_| covered);
+        let mut screen = self.screen.borrow_mut();
+        screen.want(context, filter);
+        screen.capture(self.hands.borrow().is_captured());
+        self.was_covered |= screen.is_up();
+        let now = Instant::now();
+        let notice = self.notice.as_ref().filter(|(_, until)| now < *until);
+        screen.say(notice.map(|(text, _)| text.as_str()));
+        if let Some((_, until)) = notice {
+            context.request_repaint_after(*until - now);
+        }
+    }
+
+    /// The cover has gone: what it took away is brought back.
+    fn uncovered(&mut self, context: &egui::Context) {
+        // It took the damage.
+        self.renderer = None;
+        // A compositor may have only one window that fills its screen.
+        context.send_viewport_cmd(ViewportCommand::Fullscreen(self.full_screen));
+        context.send_viewport_cmd(ViewportCommand::Focus);
+        if self.hands.borrow().is_captured() {
+            // The window believes that it holds the pointer still.
+            context.send_viewport_cmd(ViewportCommand::CursorGrab(CursorGrab::None));
+            context.send_viewport_cmd(ViewportCommand::CursorGrab(self.grab()));
+        }
+    }
+
     fn next_scaling(&mut self, context: &egui::Context) {
         let at = Scaling::ALL.iter().position(|scaling| *scaling == self.scaling).unwrap_or_default();
         self.scaling = Scaling::ALL[(at + 1) % Scaling::ALL.len()];
@@ -224,15 +317,18 @@ impl MachineWindow {
             return;
         }
         self.hands.borrow_mut().capture(captured);
-        // X servers can't hold a pointer in its place; its movement is told all the same.
-        let held = if self.surroundings.wayland { CursorGrab::Locked } else { CursorGrab::Confined };
-        let grab = if captured { held } else { CursorGrab::None };
+        let grab = if captured { self.grab() } else { CursorGrab::None };
         context.send_viewport_cmd(ViewportCommand::CursorGrab(grab));
         context.send_viewport_cmd(ViewportCommand::CursorVisible(!captured));
         if captured {
             let host_key = theme::key_name(self.hands.borrow().host_key());
             self.say(context, format!("The machine has the mouse. {host_key} takes it back"));
         }
+    }
+
+    /// How the pointer is held. X servers can't hold it in its place; its movement is told all the same.
+    fn grab(&self) -> CursorGrab {
+        if self.surroundings.wayland { CursorGrab::Locked } else { CursorGrab::Confined }
     }
 
     fn screenshot(&mut self, context: &egui::Context) {
@@ -336,6 +432,7 @@ impl MachineWindow {
     fn menus(&mut self, ui: &mut Ui) {
         let context = ui.ctx().clone();
         let mut chosen = None;
+        let mut filter_chosen = None;
         let mut open = false;
         MenuBar::new().ui(ui, |ui| {
             let state = self.state();
@@ -359,6 +456,16 @@ impl MachineWindow {
                         ui.close();
                     }
                 }
+                ui.separator();
+                ui.label("In full screen");
+                let filters = Filter::ALL.iter().copied().map(Some);
+                for filter in std::iter::once(None).chain(filters) {
+                    let (label, help) = filter.map_or(("No filter", "As in the window"), |it| (it.label(), it.help()));
+                    if ui.radio(self.filter == filter, label).on_hover_text(help).clicked() {
+                        filter_chosen = Some(filter);
+                        ui.close();
+                    }
+                }
             });
             let input = ui.menu_button("Input", |ui| {
                 for id in ["capture", "ctrl-alt-del", "type-clipboard"] {
@@ -369,6 +476,9 @@ impl MachineWindow {
             open = [machine.inner, view.inner, input.inner, help.inner].iter().any(Option::is_some);
         });
         self.menu_open = open;
+        if let Some(filter) = filter_chosen {
+            self.set_filter(&context, filter);
+        }
         if let Some(id) = chosen {
             self.act(&context, id);
         }
@@ -401,21 +511,17 @@ impl MachineWindow {
         };
         self.fit_window(&context, size, area);
         let placement = self.scaling.place(size, (pixels(area.width()), pixels(area.height())));
+        let renderer = self.renderer.get_or_insert_with(|| EguiRenderer::new(&context));
         {
             let mut seen = self.link.seen();
-            let smooth = placement.is_some_and(|placement| !placement.is_exact());
             let damage = std::mem::take(&mut seen.damage);
-            self.texture.update(&context, &seen.frame, &damage, smooth);
+            renderer.update(&seen.frame, &damage, placement);
         }
         let painter = ui.painter_at(area);
-        painter.rect_filled(area, 0.0, Color32::BLACK);
-        if let (Some(placement), Some(texture)) = (placement, self.texture.texture()) {
-            // On whole pixels of the screen.
-            let corner = pos2((area.min.x * scale).round(), (area.min.y * scale).round());
-            let min = pos2(corner.x + placement.x as f32, corner.y + placement.y as f32);
-            let rect = Rect::from_min_size(min / scale, vec2(placement.width as f32, placement.height as f32) / scale);
-            painter.image(texture.id(), rect, Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)), Color32::WHITE);
-        } else {
+        if let Err(error) = renderer.draw(&painter) {
+            tracing::warn!(%error, "the picture isn't drawn");
+        }
+        if placement.is_none() {
             let text = if self.ended.is_some() { "" } else { "No picture yet" };
             let colour = Color32::from_gray(160);
             painter.text(area.center(), Align2::CENTER_CENTER, text, FontId::proportional(18.0), colour);
@@ -492,9 +598,8 @@ impl MachineWindow {
 
     /// What was said last, for a moment.
     fn notice(&mut self, ui: &Ui, area: Rect) {
-        let now = ui.ctx().input(|input| input.time);
         let Some((text, until)) = &self.notice else { return };
-        if now >= *until {
+        if Instant::now() >= *until {
             self.notice = None;
             return;
         }
@@ -602,6 +707,7 @@ impl MachineWindow {
             let viewport = input.viewport();
             viewport.minimized == Some(true) || viewport.occluded == Some(true)
         });
+        let hidden = hidden && !self.screen.borrow().is_up();
         if self.visible == hidden {
             self.visible = !hidden;
             self.link.visible(self.visible);
@@ -622,19 +728,29 @@ impl App for MachineWindow {
         if !self.hands.borrow().is_focused() {
             self.capture(context, false);
         }
+        self.attend_cover(context);
     }
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut EframeFrame) {
         let context = ui.ctx().clone();
+        if std::mem::take(&mut self.was_covered) {
+            self.uncovered(&context);
+        }
         // In full screen they come when the pointer touches the upper edge.
-        let at_edge = context.input(|input| input.pointer.hover_pos().is_some_and(|at| at.y < EDGE));
-        if !self.full_screen || at_edge || self.menu_open {
+        let pointer = context.input(|input| input.pointer.hover_pos());
+        let at_edge = pointer.is_some_and(|at| at.y < EDGE);
+        self.peeking &= pointer.is_none_or(|at| at.y < MENUS);
+        if !self.full_screen || at_edge || self.menu_open || self.peeking {
             Panel::top("menus").show(ui, |ui| self.menus(ui));
         }
         if !self.full_screen {
+            let size = {
+                let seen = self.link.seen();
+                (seen.frame.width(), seen.frame.height())
+            };
             let shown = Shown {
                 state: self.state(),
-                screen: self.texture.size(),
+                screen: size,
                 captured: self.hands.borrow().is_captured(),
                 muted: self.link.is_muted(),
                 host_key: theme::key_name(self.hands.borrow().host_key()),
@@ -647,6 +763,7 @@ impl App for MachineWindow {
         CentralPanel::no_frame().show(ui, |ui| self.picture(ui));
         self.ask_question(&context);
         self.give_keys();
+        self.attend_cover(&context);
     }
 
     fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {

@@ -8,7 +8,11 @@ mod app;
 mod hands;
 mod keyboard;
 mod link;
+#[cfg(feature = "shaders")]
+mod note;
 mod pictures;
+#[cfg_attr(not(feature = "shaders"), path = "no_shader_screen.rs")]
+mod shader_screen;
 mod sound;
 mod status_bar;
 
@@ -30,6 +34,7 @@ use self::{
     app::{MachineWindow, Subject},
     hands::Hands,
     link::Link,
+    shader_screen::ShaderScreen,
 };
 use crate::{live, ui};
 
@@ -67,12 +72,13 @@ pub(crate) fn run(library: &Library, machine: &Machine) -> Result<()> {
     let subject = Subject { library: library.clone(), machine: machine.clone() };
     let viewport = egui::ViewportBuilder::default().with_inner_size([740.0, 470.0]).with_min_inner_size([420.0, 320.0]);
     let title = machine.name().as_str();
-    ui::shell::run(title, viewport, hands.clone(), |surroundings| {
+    let screen = Rc::new(RefCell::new(ShaderScreen::new(link.clone(), title)));
+    ui::shell::run_covered(title, viewport, hands.clone(), screen.clone(), |surroundings| {
         Box::new(move |creation| {
             ui::theme::apply(&creation.egui_ctx);
             let _ = context.set(creation.egui_ctx.clone());
             hands.borrow_mut().attend(creation.egui_ctx.clone());
-            Ok(Box::new(MachineWindow::new(subject, link, hands, surroundings)))
+            Ok(Box::new(MachineWindow::new(subject, link, hands, screen, surroundings)))
         })
     })
 }

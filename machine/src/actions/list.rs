@@ -228,6 +228,7 @@ pub static ALL: &[Action] = &[
     },
     window("full-screen", "Full screen", "Let the machine's picture fill the screen", Key::KeyF),
     window("scaling", "Next scaling", "Show the picture in its own size, in whole multiples, or as large as fits", Key::KeyC),
+    window("filter", "Next filter", "Draw full screen with the next filter, or with none", Key::KeyL),
     window("capture", "Capture the mouse", "Give the mouse to the machine, or take it back", Key::KeyG),
     window("ctrl-alt-del", "Send Ctrl+Alt+Del", "Press Ctrl+Alt+Del on the machine's keyboard", Key::Delete),
     window("type-clipboard", "Type the clipboard", "Type the clipboard's text on the machine's keyboard", Key::KeyV),
