@@ -28,8 +28,6 @@ pub(crate) fn group<R>(ui: &mut Ui, label: &str, hint: &str, controls: impl FnOn
         ui.vertical(|ui| {
             let given = controls(ui, label.inner);
             if !hint.is_empty() {
-                let mut letters = hint.chars();
-                let hint: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
                 ui.label(RichText::new(hint).small().weak());
             }
             given

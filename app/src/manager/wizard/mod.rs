@@ -66,9 +66,12 @@ impl<T> Proposed<T> {
         Proposed { value, why, chosen: false }
     }
 
-    fn propose(&mut self, value: T, why: String) {
+    fn propose(&mut self, value: T, why: &str) {
         if !self.chosen {
-            (self.value, self.why) = (value, why);
+            let mut letters = why.chars();
+            // It stands alone.
+            self.why = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+            self.value = value;
         }
     }
 
@@ -192,7 +195,7 @@ impl Wizard {
             self.system_text = os.as_ref().map(|os| os.name.clone()).unwrap_or_default();
             self.meant = (self.system_text.clone(), Vec::new());
         }
-        self.system.propose(os, String::new());
+        self.system.propose(os, "");
     }
 
     /// The person says which system it is.
@@ -216,11 +219,11 @@ impl Wizard {
 
     /// Proposes what is advised where the person hasn't said anything.
     fn advise(&mut self, advice: Advice) {
-        self.name.propose(advice.name.value, advice.name.why);
-        self.memory.propose(mebibytes(advice.memory.value), advice.memory.why);
-        self.cpus.propose(advice.cpus.value, advice.cpus.why);
+        self.name.propose(advice.name.value, &advice.name.why);
+        self.memory.propose(mebibytes(advice.memory.value), &advice.memory.why);
+        self.cpus.propose(advice.cpus.value, &advice.cpus.why);
         if let Some(disk) = advice.disk {
-            self.disk.propose(mebibytes(disk.value), disk.why);
+            self.disk.propose(mebibytes(disk.value), &disk.why);
         }
     }
 
