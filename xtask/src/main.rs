@@ -1,8 +1,9 @@
 //! `cargo xtask`: the project's own commands.
 //!
-//! They are: `start` (the program, for newcomers), `package` (the program as a Debian package), `test` (every test, the whole-machine ones where real guests can run), `lab` (a command on a machine
-//! with real KVM), `bench` (figures beside QEMU's), `guests` (the software that the tests boot) and `packages` (what
-//! Debian must provide for all of that). It stays small, so that it builds in seconds: no crate of the product is used.
+//! They are: `start` (the program, for newcomers), `package` (the program as a Debian package), `test` (every test, the
+//! whole-machine ones where real guests can run), `lab` (a command on a machine with real KVM), `bench` (figures beside
+//! QEMU's), `pictures` (the manager's pages), `guests` (the software that the tests boot) and `packages` (what Debian must
+//! provide for all of that). It stays small, so that it builds in seconds: no crate of the product is used.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program reports there")]
 
@@ -14,6 +15,7 @@ mod host;
 mod lab;
 mod package;
 mod packages;
+mod pictures;
 mod places;
 mod process;
 mod start;
@@ -39,6 +41,8 @@ cargo xtask lab [--kernel 6.1|6.12] [--cpus N] [--memory MIB] [--timeout SECONDS
         run COMMAND on a machine that has real KVM
 cargo xtask bench [--rounds N] [--kernel 6.1|6.12] [--only tandem|qemu]
         measure beside QEMU and write docs/performance.md; one side alone is only shown
+cargo xtask pictures
+        draw every page of the manager into docs/pictures
 cargo xtask guests
         make the guest software that the tests boot, and say where it is
 cargo xtask packages
@@ -65,6 +69,7 @@ fn run() -> Result<ExitCode> {
         Some("run-tests") => suite::runner::command(args),
         Some("lab") => lab::command(args),
         Some("bench") => bench::command(args),
+        Some("pictures") => pictures::command(args),
         Some("guests") => guests::command(args),
         Some("packages") => {
             args.finish()?;

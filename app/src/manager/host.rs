@@ -35,6 +35,12 @@ struct Finding {
 }
 
 impl HostPage {
+    /// A page that shows this report.
+    #[cfg(test)]
+    pub(super) fn of(report: &str) -> Self {
+        HostPage { looking: false, report: Some(serde_json::from_str(report).map_err(|error| error.to_string())) }
+    }
+
     /// Has the computer looked at.
     fn look(&mut self, manager: &Manager, context: &egui::Context) {
         self.looking = true;

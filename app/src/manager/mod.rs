@@ -8,6 +8,8 @@ mod host;
 mod list;
 mod model;
 mod palette;
+#[cfg(test)]
+mod pictures;
 mod questions;
 mod settings;
 #[cfg(test)]
@@ -46,6 +48,9 @@ use crate::{
     },
 };
 
+/// The smallest size of the window, in points: a form fits beside the list.
+const SMALLEST: (f32, f32) = (860.0, 560.0);
+
 /// Shows the manager's window until it is closed.
 ///
 /// # Errors
@@ -58,8 +63,7 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     let library = Library::open(&Library::default_root()?, SystemTime::now().into())?;
-    let viewport =
-        egui::ViewportBuilder::default().with_inner_size([1080.0, 720.0]).with_min_inner_size([640.0, 420.0]);
+    let viewport = egui::ViewportBuilder::default().with_inner_size([1080.0, 720.0]).with_min_inner_size(SMALLEST);
     ui::shell::run("Tandem", viewport, Rc::new(RefCell::new(())), |_| {
         Box::new(move |creation| {
             theme::apply(&creation.egui_ctx);

@@ -27,7 +27,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A library of its own, with these machines.
-fn library(names: &[&str]) -> (TempDir, Library) {
+pub(super) fn library(names: &[&str]) -> (TempDir, Library) {
     let folder = tempfile::tempdir().unwrap();
     let library = Library::open(folder.path(), SystemTime::now().into()).unwrap();
     for name in names {
@@ -61,17 +61,22 @@ fn open(library: &Library) -> Harness<'static, Manager> {
 /// With a person who chooses these files when they are asked.
 fn open_with(library: &Library, files: &[&std::path::Path]) -> Harness<'static, Manager> {
     let library = library.clone();
-    let files = files.iter().map(|file| Some(file.to_path_buf())).collect();
-    let chooser = Box::new(Decided { files, asked: false });
-    let host = Host { memory: Size::gib(16), cpus: 8 };
-    let detector = Detector::new(host, "2026-11-22".parse().unwrap(), Places::only(["/usr/share/osinfo"]));
+    let files: Vec<PathBuf> = files.iter().map(|file| file.to_path_buf()).collect();
     Harness::builder()
         .with_size(vec2(1080.0, 720.0))
-        .build_eframe(move |creation| Manager::new(library, chooser, detector, &creation.egui_ctx).unwrap())
+        .build_eframe(move |creation| manager(library, &files, &creation.egui_ctx))
+}
+
+/// A manager on a computer of 16 GiB, with a person who chooses these files when they are asked.
+pub(super) fn manager(library: Library, files: &[PathBuf], context: &egui::Context) -> Manager {
+    let chooser = Box::new(Decided { files: files.iter().cloned().map(Some).collect(), asked: false });
+    let host = Host { memory: Size::gib(16), cpus: 8 };
+    let detector = Detector::new(host, "2026-11-22".parse().unwrap(), Places::only(["/usr/share/osinfo"]));
+    Manager::new(library, chooser, detector, context).unwrap()
 }
 
 /// A disc that says what it is, by its labels alone.
-fn disc(folder: &TempDir, volume: &str) -> PathBuf {
+pub(super) fn disc(folder: &TempDir, volume: &str) -> PathBuf {
     let path = folder.path().join("disc.iso");
     let tree = folder.path().join("tree");
     fs::create_dir_all(&tree).unwrap();
@@ -98,7 +103,7 @@ fn disc(folder: &TempDir, volume: &str) -> PathBuf {
 }
 
 /// Draws until a widget of that label is there.
-fn wait_for(harness: &mut Harness<'_, Manager>, label: &str) {
+pub(super) fn wait_for(harness: &mut Harness<'_, Manager>, label: &str) {
     wait_until(harness, label, |harness| harness.query_all_by_label(label).next().is_some());
 }
 

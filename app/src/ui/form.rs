@@ -10,6 +10,9 @@ use super::theme;
 /// How wide labels, and controls that don't say it themselves, are, in points.
 const LABEL: f32 = 130.0;
 const WIDTH: f32 = 320.0;
+/// How wide a slider's value, and the button that asks for a file, can be, with the gap before them.
+const VALUE: f32 = 90.0;
+const CHOOSE: f32 = 96.0;
 
 /// A row: what it is, what can be chosen, and why that is proposed. The control is the one that `control` gives back.
 pub(crate) fn row(ui: &mut Ui, label: &str, hint: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
@@ -38,14 +41,20 @@ pub(crate) fn group<R>(ui: &mut Ui, label: &str, hint: &str, controls: impl FnOn
     row.inner
 }
 
+/// How wide a control can be that has so much beside it.
+fn width(ui: &Ui, beside: f32) -> f32 {
+    WIDTH.min(ui.available_width()) - beside
+}
+
 /// A line of text.
 pub(crate) fn text(ui: &mut Ui, text: &mut String, example: &str) -> Response {
-    ui.add(TextEdit::singleline(text).hint_text(example).desired_width(WIDTH))
+    let width = width(ui, 0.0);
+    ui.add(TextEdit::singleline(text).hint_text(example).desired_width(width))
 }
 
 /// A size of whole MiB, by a slider or written as `4G`.
 pub(crate) fn size(ui: &mut Ui, mebibytes: &mut u64, range: RangeInclusive<u64>) -> Response {
-    ui.spacing_mut().slider_width = WIDTH - 90.0;
+    ui.spacing_mut().slider_width = width(ui, VALUE);
     let slider = Slider::new(mebibytes, range)
         .logarithmic(true)
         .custom_formatter(|value, _| Size::mib(value as u64).to_string())
@@ -55,14 +64,15 @@ pub(crate) fn size(ui: &mut Ui, mebibytes: &mut u64, range: RangeInclusive<u64>)
 
 /// A number.
 pub(crate) fn number(ui: &mut Ui, number: &mut u32, range: RangeInclusive<u32>) -> Response {
-    ui.spacing_mut().slider_width = WIDTH - 90.0;
+    ui.spacing_mut().slider_width = width(ui, VALUE);
     ui.add(Slider::new(number, range))
 }
 
 /// A file's name, with a button that asks for one. Gives back the field, and whether the button was pressed.
 pub(crate) fn file(ui: &mut Ui, path: &mut String, example: &str) -> (Response, bool) {
+    let width = width(ui, CHOOSE);
     ui.horizontal(|ui| {
-        let field = ui.add(TextEdit::singleline(path).hint_text(example).desired_width(WIDTH - 90.0));
+        let field = ui.add(TextEdit::singleline(path).hint_text(example).desired_width(width));
         (field, ui.button("Choose…").clicked())
     })
     .inner

@@ -2,6 +2,8 @@
 
 pub(crate) mod files;
 pub(crate) mod form;
+#[cfg(test)]
+pub(crate) mod paper;
 pub(crate) mod shell;
 pub(crate) mod tasks;
 pub(crate) mod theme;
