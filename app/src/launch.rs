@@ -18,7 +18,7 @@ use storage::{
 };
 
 use crate::{
-    address, firmware, output,
+    address, firmware, inhibit, output,
     process::handover::{self, Files, Handover, ImageFile},
     serial_file::{self, Kept},
 };
@@ -96,6 +96,7 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
             handover.serial = Some(files.add(opened.file));
         }
         handover.lock = files.add(rustix::io::dup(&lock)?);
+        handover.inhibitor = inhibit::shutdown(machine.name().as_str()).map(|lock| files.add(lock));
         Err(handover::become_machine(&handover, machine.name().as_str(), &files))
     });
     let _ = fs::remove_file(&handover.socket_path);

@@ -9,6 +9,7 @@ mod console_input;
 mod descriptors;
 mod detect;
 mod firmware;
+mod inhibit;
 mod launch;
 mod live;
 mod manager;

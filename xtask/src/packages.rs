@@ -42,13 +42,14 @@ const PROGRAM: [&str; 20] = [
 ];
 
 /// What the tests need besides.
-const TESTS: [&str; 26] = [
+const TESTS: [&str; 27] = [
     // a desktop
     "xvfb",
     "openbox",
     "xdotool",
     "x11-utils",
     "imagemagick",
+    "dbus-daemon",
     // a sound card
     "pulseaudio",
     "pulseaudio-utils",

@@ -71,6 +71,9 @@ pub(crate) struct Handover {
     /// That file's path, if it was made for this run.
     #[serde(default)]
     pub(crate) serial_made: Option<PathBuf>,
+    /// What holds up a shutdown of the computer for as long as it is open.
+    #[serde(default)]
+    pub(crate) inhibitor: Option<Index>,
     /// Nobody waits at a terminal: standard output carries one line that says whether the machine runs, and is closed.
     pub(crate) detached: bool,
     /// The last run didn't end as it should: its disks may hold clusters that nothing uses.

@@ -93,6 +93,7 @@ pub(crate) fn main() -> ExitCode {
 struct Ownership {
     lock: MachineLock,
     socket: PathBuf,
+    _inhibitor: Option<File>,
 }
 
 impl Ownership {
@@ -100,7 +101,8 @@ impl Ownership {
         log::to_file(files.take(handover.log)?, !handover.detached);
         let lock = files.take(handover.lock)?.into();
         let lock = MachineLock::from_fd(lock, &handover.folder, definition.name.as_str())?;
-        Ok(Ownership { lock, socket: handover.socket_path.clone() })
+        let inhibitor = files.take_if(handover.inhibitor)?;
+        Ok(Ownership { lock, socket: handover.socket_path.clone(), _inhibitor: inhibitor })
     }
 
     /// The run is over. The socket goes first: whoever finds the lock free finds no socket. The record stays of a run that
