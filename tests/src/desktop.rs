@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::picture::Picture;
+use crate::tandem::Tandem;
 use crate::wait::wait_until;
 
 /// How long the server, or a window, may take to be there.
@@ -23,6 +24,48 @@ pub struct Desktop {
     manager: Child,
     dir: TempDir,
     pictures: AtomicU32,
+}
+
+/// The manager's window.
+pub struct Manager<'a> {
+    /// Its window.
+    pub window: Window<'a>,
+    process: Running,
+}
+
+/// The colour of the button that Enter presses.
+const DEFAULT_BUTTON: [u8; 3] = [0x1f, 0x63, 0xd6];
+
+impl Manager<'_> {
+    /// Where the button is that Enter presses, when it can be pressed.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn default_button(&self) -> Result<(u32, u32)> {
+        wait_until("the default button", PATIENCE, || Ok(self.window.picture()?.middle_of(DEFAULT_BUTTON)))
+    }
+
+    /// Closes it by its key, and waits until its process has ended.
+    ///
+    /// # Errors
+    /// It doesn't end well.
+    pub fn quit(mut self) -> Result<()> {
+        self.window.activate()?;
+        self.window.desktop.person(&["key", "ctrl+q"])?;
+        let status = self.process.0.wait()?;
+        ensure!(status.success(), "the manager ended with {status}");
+        Ok(())
+    }
+}
+
+/// A process that ends with the value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 /// A window on a desktop.
@@ -71,6 +114,20 @@ impl Desktop {
         let mut command = Command::new(program);
         command.env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY").stdin(Stdio::null());
         command
+    }
+
+    /// Opens the manager of the library of `tandem`, and waits for its window.
+    ///
+    /// # Errors
+    /// It doesn't open.
+    pub fn manager(&self, tandem: &Tandem) -> Result<Manager<'_>> {
+        let mut command = tandem.command::<&str>([]);
+        let process = command.env("DISPLAY", &self.name).stderr(Stdio::null()).spawn().context("can't run tandem")?;
+        // It is ended with the value from now on, whatever happens.
+        let process = Running(process);
+        let window = self.window("Tandem")?;
+        window.activate()?;
+        Ok(Manager { window, process })
     }
 
     /// Waits for a window of that title.
@@ -143,6 +200,14 @@ impl Window<'_> {
     /// The server is gone.
     pub fn key(&self, code: u32) -> Result<()> {
         self.desktop.person(&["key", &code.to_string()]).map(drop)
+    }
+
+    /// Presses a key with others held, as `ctrl+n`.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn shortcut(&self, keys: &str) -> Result<()> {
+        self.desktop.person(&["key", keys]).map(drop)
     }
 
     /// Presses keys together, the first ones held.

@@ -80,6 +80,20 @@ impl Picture {
         Self { width: right - left, height: bottom - top, pixels: (top..bottom).flat_map(row).copied().collect() }
     }
 
+    /// The middle of what has this colour, if that is some hundred pixels at least.
+    #[must_use]
+    pub fn middle_of(&self, colour: [u8; 3]) -> Option<(u32, u32)> {
+        const LEAST: usize = 300;
+        let places = self.pixels.iter().enumerate().filter(|(_, pixel)| **pixel == colour);
+        let places: Vec<(u32, u32)> =
+            places.map(|(index, _)| (index as u32 % self.width, index as u32 / self.width)).collect();
+        let middle = |values: &dyn Fn(&(u32, u32)) -> u32| {
+            let (least, most) = (places.iter().map(values).min()?, places.iter().map(values).max()?);
+            Some(least.midpoint(most))
+        };
+        if places.len() < LEAST { None } else { middle(&|place| place.0).zip(middle(&|place| place.1)) }
+    }
+
     /// In what it differs from another picture, in words; nothing if they are equal.
     #[must_use]
     pub fn difference(&self, wanted: &Self) -> Option<String> {

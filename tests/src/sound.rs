@@ -29,7 +29,7 @@ pub struct SoundServer {
 pub struct Tone {
     /// How long it lasts, in seconds.
     pub seconds: f64,
-    /// How often it goes from below to above zero in a second.
+    /// How often it goes from below to above zero in a second, mostly.
     pub hertz: f64,
 }
 
@@ -86,6 +86,16 @@ impl SoundServer {
         Ok(bytes.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect())
     }
 
+    /// Whether nothing was heard for the last quarter of a second.
+    ///
+    /// # Errors
+    /// What was heard can't be read.
+    pub fn is_silent(&self) -> Result<bool> {
+        let heard = self.heard()?;
+        let last = heard.iter().rev().take(RATE / 4);
+        Ok(heard.len() >= RATE / 4 && last.clone().all(|sample| sample.unsigned_abs() <= SILENCE))
+    }
+
     /// The tones that were heard and have ended, those of at least a twentieth of a second.
     ///
     /// # Errors
@@ -96,8 +106,8 @@ impl SoundServer {
 }
 
 fn tones(samples: &[i16]) -> Vec<Tone> {
-    // A tone ends where a tenth of it is silent.
-    const GAP: usize = RATE / 100;
+    // A busy host leaves gaps in a tone; it ends where a tenth of a second is silent.
+    const GAP: usize = RATE / 10;
     let mut tones = Vec::new();
     let mut start = None;
     let mut last = 0;
@@ -112,12 +122,20 @@ fn tones(samples: &[i16]) -> Vec<Tone> {
         }
     }
     let tones = tones.into_iter().filter(|samples| samples.len() >= RATE / 20);
-    let tones = tones.map(|samples| {
-        let rises = samples.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
-        let seconds = samples.len() as f64 / RATE as f64;
-        Tone { seconds, hertz: rises as f64 / seconds }
-    });
-    tones.collect()
+    tones
+        .filter_map(|samples| Some(Tone { seconds: samples.len() as f64 / RATE as f64, hertz: hertz(samples)? }))
+        .collect()
+}
+
+/// The frequency that most of it has.
+fn hertz(samples: &[i16]) -> Option<f64> {
+    let pairs = samples.windows(2).enumerate();
+    let rises: Vec<usize> = pairs.filter(|(_, pair)| pair[0] < 0 && pair[1] >= 0).map(|(index, _)| index).collect();
+    // Over many periods, since one is no whole number of samples.
+    const PERIODS: usize = 16;
+    let mut spans: Vec<usize> = rises.windows(PERIODS + 1).map(|rises| rises[PERIODS] - rises[0]).collect();
+    spans.sort_unstable();
+    Some((PERIODS * RATE) as f64 / *spans.get(spans.len() / 2)? as f64)
 }
 
 impl Drop for SoundServer {
@@ -135,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_tone_between_silences_is_measured() {
-        let silence = std::iter::repeat_n(0, RATE / 10);
+        let silence = std::iter::repeat_n(0, RATE / 5);
         let wave = (0..RATE / 5).map(|index| if (index * 440 * 2 / RATE).is_multiple_of(2) { -5000 } else { 5000 });
         let samples: Vec<i16> = silence.clone().chain(wave).chain(silence).collect();
         let [tone] = tones(&samples)[..] else { panic!("one tone") };

@@ -159,7 +159,10 @@ fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
     let machine = create(&tandem)?;
     let window = start_in(&tandem, &machine, &desktop, sound.surroundings())?;
     wait_until_shown(&tandem, &machine, &window)?;
-    // Welcome says hello by two tones, or one where the window came late.
+    // Welcome says hello by two tones, which are heard in part where the window came late.
+    wait_until("silence", Patience::REACTION, || {
+        Ok((machine.counter("speaker.tone-changes")? >= 3 && sound.is_silent()?).then_some(()))
+    })?;
     let before = sound.tones()?.len();
     window.key(F2)?;
     let heard = wait_until("a tone", Patience::REACTION, || Ok(sound.tones()?.get(before).copied()))?;
@@ -219,4 +222,22 @@ fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result
     desktop.wait_gone("Welcome .full screen.")?;
     wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))?;
     wait_until_shown(&tandem, &machine, &window).map(drop)
+}
+
+#[test]
+fn a_click_leads_from_an_empty_library_to_a_picture() -> Result<()> {
+    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let manager = desktop.manager(&tandem)?;
+    let (x, y) = manager.default_button()?;
+    manager.window.click(x, y)?;
+    let machine = tandem.adopt("Welcome");
+    let window = desktop.window("Welcome")?;
+    let file = tandem.scratch("guest.png");
+    wait_until("the guest's picture", Patience::FIRMWARE, || {
+        Ok((machine.screenshot(&file)?.part(SKY).colours() > 100).then_some(()))
+    })?;
+    wait_until_shown(&tandem, &machine, &window)?;
+    // The machine goes on without the manager.
+    manager.quit()?;
+    machine.wait_for_state("running", Patience::REACTION)
 }
