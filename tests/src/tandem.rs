@@ -213,6 +213,10 @@ impl Tandem {
         }
         keep(".screen.txt", &["screenshot", name, "--text"]);
         keep(".log", &["logs", name]);
+        let machine = Machine { tandem: self, name: name.to_owned(), serial: PathBuf::new() };
+        if let Ok(folder) = machine.folder() {
+            fs::copy(folder.join("log/window.txt"), file(".window.txt")).ok();
+        }
         fs::copy(self.serial_file(name), file(".serial.txt")).ok();
     }
 }

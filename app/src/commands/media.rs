@@ -2,7 +2,7 @@
 
 use std::{os::fd::AsFd, path::Path};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use machine::{
     control::Request,
     definition::{Definition, FilePath},
@@ -72,6 +72,15 @@ fn drive(machine: &Machine, given: &Given<'_>) -> Result<String> {
         (Some(id), ids) if ids.contains(&id) => Ok(id.to_owned()),
         (Some(id), ids) => bail!("'{name}' has no CD drive '{id}' (it has {})", ids.join(", ")),
     }
+}
+
+/// The drive that is meant where nobody says which.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn first_drive(machine: &Machine) -> Result<String> {
+    let drive = machine.definition().cdroms.first();
+    drive.map(|drive| drive.id.clone()).with_context(|| format!("'{}' has no CD drive", machine.name()))
 }
 
 /// How often a change is tried that others' changes come before.

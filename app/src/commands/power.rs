@@ -1,8 +1,9 @@
 //! Starting and stopping.
 
 use std::{
+    fs::File,
     io,
-    os::unix::process::CommandExt,
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     process::{Child, Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
@@ -80,9 +81,16 @@ pub(crate) fn spawn_window(library: &Library, name: &str, input: Stdio) -> Resul
         .env("TANDEM_HOME", library.root())
         .stdin(input)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(window_log(library, name).map_or_else(Stdio::null, Stdio::from))
         .spawn()
         .context("can't start the window's process")
+}
+
+/// Where a window that nobody waits for says what went wrong: beside the logs of the machine's runs.
+fn window_log(library: &Library, name: &str) -> Option<File> {
+    let folder = library.find(name).ok()?.log_dir();
+    std::fs::create_dir_all(&folder).ok()?;
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(folder.join("window.txt")).ok()
 }
 
 /// Becomes the machine's window. With `--detached` for others of our commands: apart from their terminal, and when its input

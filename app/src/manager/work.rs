@@ -5,7 +5,7 @@ use std::{process::Stdio, time::SystemTime};
 use anyhow::Result;
 use eframe::egui::{self, ViewportCommand};
 use machine::{control::Request, definition::Definition};
-use storage::library::{Library, Machine, Owner};
+use storage::library::{Library, Owner};
 
 use super::{Manager, Page, host::HostPage, model::Kind, settings::Settings, wizard::Wizard};
 use crate::{
@@ -102,7 +102,7 @@ impl Manager {
             "kill" => Box::new(move || power::kill_machine(&library, &library.find(&name)?).map(|()| None)),
             "eject" => Box::new(move || {
                 let machine = library.find(&name)?;
-                let drive = first_drive(&machine)?;
+                let drive = media::first_drive(&machine)?;
                 media::eject_from(&library, &machine, &drive, false)?;
                 Ok(Some(format!("The drive of '{name}' is empty")))
             }),
@@ -190,7 +190,7 @@ impl Manager {
                 let library = self.library.clone();
                 self.begin(context, move || {
                     let machine = library.find(&name)?;
-                    let drive = first_drive(&machine)?;
+                    let drive = media::first_drive(&machine)?;
                     media::insert_into(&library, &machine, &drive, &path)?;
                     Ok(Some(format!("The disc is in the drive of '{name}'")))
                 });
@@ -228,9 +228,4 @@ pub(super) fn open_window(library: &Library, name: &str) -> Result<Option<String
     let mut window = power::spawn_window(library, name, Stdio::null())?;
     std::thread::Builder::new().name("window".into()).spawn(move || window.wait())?;
     Ok(None)
-}
-
-fn first_drive(machine: &Machine) -> Result<String> {
-    let drive = machine.definition().cdroms.first();
-    drive.map(|drive| drive.id.clone()).ok_or_else(|| anyhow::anyhow!("'{}' has no CD drive", machine.name()))
 }

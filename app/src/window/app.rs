@@ -1,22 +1,24 @@
 //! What a machine's window shows: menus, the picture, the status bar, questions.
 
+mod menus;
+mod picture;
+mod questions;
+
 use std::{
     cell::RefCell,
+    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use display::{
-    renderer::{Filter, Renderer, painted::EguiRenderer},
+    renderer::{Filter, painted::EguiRenderer},
     scale::Scaling,
 };
 use eframe::{
     App, Frame as EframeFrame,
-    egui::{
-        self, Align2, CentralPanel, Color32, CursorGrab, FontId, Id, MenuBar, Modal, Panel, Rect, RichText, Role,
-        Sense, Ui, Vec2, ViewportCommand, WidgetInfo, pos2, vec2,
-    },
+    egui::{self, CentralPanel, CursorGrab, Panel, Ui, Vec2, ViewportCommand},
 };
 use machine::{
     actions::Action,
@@ -35,8 +37,10 @@ use super::{
     status_bar::{self, Shown},
 };
 use crate::{
+    commands::media,
     console_input, live,
     ui::{
+        files::{self, DesktopChooser, FileChooser},
         shell::{Cover, Surroundings},
         tasks::Tasks,
         theme,
@@ -109,6 +113,7 @@ pub(super) struct MachineWindow {
     visible: bool,
     /// A menu is open, which wants the keys.
     menu_open: bool,
+    files: DesktopChooser,
     /// The clipboard's text is to be typed when it comes.
     wants_clipboard: bool,
     fitted: Fitted,
@@ -148,6 +153,7 @@ impl MachineWindow {
             ended: None,
             visible: true,
             menu_open: false,
+            files: DesktopChooser::default(),
             wants_clipboard: false,
             fitted: Fitted::default(),
         }
@@ -207,6 +213,8 @@ impl MachineWindow {
                 let up = keys.iter().rev().map(|&key| Input::Key { key, down: false });
                 self.link.input(down.chain(up).collect());
             }
+            "insert" => self.files.ask(context, files::DISC, None),
+            "eject" => self.change_disc(context, None),
             "type-clipboard" => {
                 self.wants_clipboard = true;
                 context.send_viewport_cmd(ViewportCommand::RequestPaste);
@@ -344,6 +352,23 @@ impl MachineWindow {
         });
     }
 
+    /// Takes the disc out of the first CD drive, or puts another in.
+    fn change_disc(&mut self, context: &egui::Context, disc: Option<PathBuf>) {
+        let (library, machine) = (self.subject.library.clone(), self.subject.machine.clone());
+        self.tasks.begin(context, move || {
+            // As it is now: somebody else may have changed it.
+            let machine = library.find(&machine.uuid().to_string())?;
+            let drive = media::first_drive(&machine)?;
+            let done = match disc {
+                Some(path) => {
+                    media::insert_into(&library, &machine, &drive, &path).map(|()| "The disc is in the drive")
+                }
+                None => media::eject_from(&library, &machine, &drive, false).map(|()| "The drive is empty"),
+            };
+            Ok(Some(done?.to_owned()))
+        });
+    }
+
     /// Types the clipboard's text, if it has come.
     fn take_clipboard(&mut self, context: &egui::Context) {
         if !std::mem::take(&mut self.wants_clipboard) {
@@ -429,275 +454,9 @@ impl MachineWindow {
         }
     }
 
-    fn menus(&mut self, ui: &mut Ui) {
-        let context = ui.ctx().clone();
-        let mut chosen = None;
-        let mut filter_chosen = None;
-        let mut open = false;
-        MenuBar::new().ui(ui, |ui| {
-            let state = self.state();
-            let machine = ui.menu_button("Machine", |ui| {
-                let pause = if state == State::Paused { "resume" } else { "pause" };
-                for id in [pause, "reset", "stop", "kill"] {
-                    self.item(ui, id, state, &mut chosen);
-                }
-                ui.separator();
-                self.item(ui, "screenshot", state, &mut chosen);
-                self.item(ui, "mute", state, &mut chosen);
-                ui.separator();
-                self.item(ui, "close", state, &mut chosen);
-            });
-            let view = ui.menu_button("View", |ui| {
-                self.item(ui, "full-screen", state, &mut chosen);
-                ui.separator();
-                for &scaling in Scaling::ALL {
-                    if ui.radio(self.scaling == scaling, scaling.label()).clicked() {
-                        self.scaling = scaling;
-                        ui.close();
-                    }
-                }
-                ui.separator();
-                ui.label("In full screen");
-                let filters = Filter::ALL.iter().copied().map(Some);
-                for filter in std::iter::once(None).chain(filters) {
-                    let (label, help) = filter.map_or(("No filter", "As in the window"), |it| (it.label(), it.help()));
-                    if ui.radio(self.filter == filter, label).on_hover_text(help).clicked() {
-                        filter_chosen = Some(filter);
-                        ui.close();
-                    }
-                }
-            });
-            let input = ui.menu_button("Input", |ui| {
-                for id in ["capture", "ctrl-alt-del", "type-clipboard"] {
-                    self.item(ui, id, state, &mut chosen);
-                }
-            });
-            let help = ui.menu_button("Help", |ui| self.item(ui, "shortcuts", state, &mut chosen));
-            open = [machine.inner, view.inner, input.inner, help.inner].iter().any(Option::is_some);
-        });
-        self.menu_open = open;
-        if let Some(filter) = filter_chosen {
-            self.set_filter(&context, filter);
-        }
-        if let Some(id) = chosen {
-            self.act(&context, id);
-        }
-    }
-
-    /// A menu's entry for an action.
-    fn item(&self, ui: &mut Ui, id: &str, state: State, chosen: &mut Option<&'static str>) {
-        let Some(action) = Action::find(id) else { return };
-        let mut button = egui::Button::new(action.label);
-        if let Some(key) = action.host_key {
-            button = button.shortcut_text(self.host_chord(key));
-        }
-        if ui.add_enabled(action.is_allowed_in(state), button).on_hover_text(action.help).clicked() {
-            *chosen = Some(action.id);
-            ui.close();
-        }
-    }
-
-    /// The guest's picture.
-    fn picture(&mut self, ui: &mut Ui) {
-        let context = ui.ctx().clone();
-        let (area, response) = ui.allocate_exact_size(ui.available_size(), Sense::click());
-        let name = format!("Screen of {}", self.name());
-        response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name.clone()));
-        let scale = context.pixels_per_point();
-        let pixels = |length: f32| (length * scale).round().max(0.0) as u32;
-        let size = {
-            let seen = self.link.seen();
-            (seen.frame.width(), seen.frame.height())
-        };
-        self.fit_window(&context, size, area);
-        let placement = self.scaling.place(size, (pixels(area.width()), pixels(area.height())));
-        let renderer = self.renderer.get_or_insert_with(|| EguiRenderer::new(&context));
-        {
-            let mut seen = self.link.seen();
-            let damage = std::mem::take(&mut seen.damage);
-            renderer.update(&seen.frame, &damage, placement);
-        }
-        let painter = ui.painter_at(area);
-        if let Err(error) = renderer.draw(&painter) {
-            tracing::warn!(%error, "the picture isn't drawn");
-        }
-        if placement.is_none() {
-            let text = if self.ended.is_some() { "" } else { "No picture yet" };
-            let colour = Color32::from_gray(160);
-            painter.text(area.center(), Align2::CENTER_CENTER, text, FontId::proportional(18.0), colour);
-        }
-        let state = self.state();
-        if state == State::Paused {
-            painter.rect_filled(area, 0.0, Color32::from_black_alpha(150));
-            let at = area.center() - vec2(0.0, 26.0);
-            painter.text(at, Align2::CENTER_CENTER, "Paused", FontId::proportional(28.0), Color32::WHITE);
-            let button = Rect::from_center_size(area.center() + vec2(0.0, 18.0), vec2(110.0, 32.0));
-            if ui.put(button, egui::Button::new("Resume")).clicked() {
-                self.act(&context, "resume");
-            }
-        } else if response.clicked() && state == State::Running {
-            response.request_focus();
-            self.capture(&context, true);
-        }
-        self.banner(ui, area);
-        self.notice(ui, area);
-    }
-
-    /// Makes the window as large as a new picture of this size, unless the person has given it a size of their own. The
-    /// picture has `area` of it now.
-    fn fit_window(&mut self, context: &egui::Context, picture: (u32, u32), area: Rect) {
-        if picture == self.fitted.picture || picture.0 == 0 || picture.1 == 0 {
-            return;
-        }
-        let now = context.viewport_rect().size();
-        let (free, monitor) = context.input(|input| {
-            let viewport = input.viewport();
-            (!viewport.maximized.unwrap_or(false) && !viewport.fullscreen.unwrap_or(false), viewport.monitor_size)
-        });
-        // A window manager may give a little more or less than what was asked for.
-        let own_size = self.fitted.window.is_some_and(|given| (given - now).abs().max_elem() > 2.0);
-        self.fitted.picture = picture;
-        if own_size || !free {
-            return;
-        }
-        let bars = now - area.size();
-        let wanted = vec2(picture.0 as f32, picture.1 as f32) / context.pixels_per_point() + bars;
-        let wanted = monitor.map_or(wanted, |monitor| wanted.min(monitor * LARGEST));
-        self.fitted.window = Some(wanted);
-        context.send_viewport_cmd(ViewportCommand::InnerSize(wanted));
-    }
-
-    /// What went wrong, with what can be done.
-    fn banner(&mut self, ui: &mut Ui, area: Rect) {
-        let blocked = self.link.seen().status.as_ref().and_then(|status| status.blocked.clone());
-        let (text, button) = match (&self.ended, blocked) {
-            (Some(Presence::Crashed(_)), _) => {
-                ("The machine has ended unexpectedly. What it had written to its disks is there.".to_owned(), "Close")
-            }
-            (None, Some(reason)) => (reason, "Resume"),
-            _ => return,
-        };
-        let context = ui.ctx().clone();
-        let mut pressed = false;
-        let place = Rect::from_min_size(area.min + vec2(12.0, 12.0), vec2(area.width() - 24.0, 0.0));
-        ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-            theme::banner(ui).show(ui, |ui| {
-                ui.horizontal_wrapped(|ui| {
-                    ui.label(RichText::new(text).strong());
-                    pressed = ui.button(button).clicked();
-                });
-            });
-        });
-        if pressed {
-            match button {
-                "Resume" => self.act(&context, "resume"),
-                _ => self.close_surely(&context),
-            }
-        }
-    }
-
-    /// What was said last, for a moment.
-    fn notice(&mut self, ui: &Ui, area: Rect) {
-        let Some((text, until)) = &self.notice else { return };
-        if Instant::now() >= *until {
-            self.notice = None;
-            return;
-        }
-        let painter = ui.painter_at(area);
-        let at = pos2(area.center().x, area.max.y - 34.0);
-        let galley = painter.layout(text.clone(), FontId::proportional(15.0), Color32::WHITE, area.width() - 60.0);
-        let rect = Align2::CENTER_CENTER.anchor_size(at, galley.size());
-        painter.rect_filled(rect.expand2(vec2(14.0, 8.0)), 8.0, Color32::from_black_alpha(210));
-        painter.galley(rect.min, galley, Color32::WHITE);
-    }
-
-    /// Asks the open question, if there is one.
-    fn ask_question(&mut self, context: &egui::Context) {
-        let Some(question) = self.question else { return };
-        let mut answer = None;
-        let modal = Modal::new(Id::unique("question")).show(context, |ui| {
-            ui.set_max_width(480.0);
-            match question {
-                Question::Close => self.ask_whether_to_close(ui, &mut answer),
-                Question::Sure(id) => self.ask_whether_sure(ui, id, &mut answer),
-                Question::Shortcuts => self.show_shortcuts(ui, &mut answer),
-            }
-        });
-        if answer.is_none() && modal.should_close() {
-            answer = Some(Answer::Nothing);
-        }
-        let Some(answer) = answer else { return };
-        self.question = None;
-        match answer {
-            Answer::Nothing => {}
-            Answer::KeepRunning => self.close_surely(context),
-            Answer::Do(id) => self.act(context, id),
-            Answer::DoSurely("kill") => self.request(context, "kill", Request::Kill),
-            Answer::DoSurely(_) => self.request(context, "reset", Request::Reset),
-        }
-    }
-
-    fn ask_whether_to_close(&self, ui: &mut Ui, answer: &mut Option<Answer>) {
-        ui.heading(format!("'{}' is running", self.name()));
-        ui.label("It can go on without this window; 'Show window' brings it back.");
-        ui.add_space(12.0);
-        ui.horizontal(|ui| {
-            if theme::default_button(ui, "Keep running") {
-                *answer = Some(Answer::KeepRunning);
-            }
-            if ui.button("Shut down").clicked() {
-                *answer = Some(Answer::Do("stop"));
-            }
-            if ui.button("Power off").clicked() {
-                *answer = Some(Answer::DoSurely("kill"));
-            }
-            if ui.button("Cancel").clicked() {
-                *answer = Some(Answer::Nothing);
-            }
-        });
-    }
-
-    fn ask_whether_sure(&self, ui: &mut Ui, id: &'static str, answer: &mut Option<Answer>) {
-        let Some(action) = Action::find(id) else { return };
-        ui.heading(format!("{} '{}'?", action.label, self.name()));
-        ui.label("Its system gets no chance to save: what is not on its disks yet is lost.");
-        ui.add_space(12.0);
-        ui.horizontal(|ui| {
-            if ui.button(action.label).clicked() {
-                *answer = Some(Answer::DoSurely(id));
-            }
-            if theme::default_button(ui, "Cancel") {
-                *answer = Some(Answer::Nothing);
-            }
-        });
-    }
-
-    fn show_shortcuts(&self, ui: &mut Ui, answer: &mut Option<Answer>) {
-        ui.heading("Keyboard shortcuts");
-        ui.add_space(6.0);
-        let row = |ui: &mut Ui, keys: String, help: &str| {
-            ui.label(RichText::new(keys).monospace());
-            ui.label(help);
-            ui.end_row();
-        };
-        egui::Grid::new("shortcuts").num_columns(2).striped(true).show(ui, |ui| {
-            let host_key = theme::key_name(self.hands.borrow().host_key());
-            row(ui, host_key.to_owned(), "Take the mouse back from the machine");
-            for action in machine::actions::ALL.iter() {
-                if let Some(key) = action.host_key {
-                    row(ui, self.host_chord(key), action.help);
-                }
-            }
-        });
-        ui.add_space(12.0);
-        if theme::default_button(ui, "Close") {
-            *answer = Some(Answer::Nothing);
-        }
-    }
-
     /// Keys are the guest's while nothing else wants them.
     fn give_keys(&mut self) {
-        let to_guest = self.question.is_none() && self.ended.is_none() && !self.menu_open;
+        let to_guest = self.question.is_none() && !self.files.is_open() && self.ended.is_none() && !self.menu_open;
         self.hands.borrow_mut().give_keys(to_guest);
     }
 
@@ -762,6 +521,9 @@ impl App for MachineWindow {
         }
         CentralPanel::no_frame().show(ui, |ui| self.picture(ui));
         self.ask_question(&context);
+        if let Some(Some(path)) = self.files.show(&context) {
+            self.change_disc(&context, Some(path));
+        }
         self.give_keys();
         self.attend_cover(&context);
     }

@@ -56,6 +56,13 @@ enum Asking {
     Picker(Picker),
 }
 
+impl DesktopChooser {
+    /// Whether a person is being asked.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self.asking, Asking::Nothing)
+    }
+}
+
 impl FileChooser for DesktopChooser {
     fn ask(&mut self, context: &Context, wanted: Wanted, near: Option<&Path>) {
         let near = near.map(Path::to_owned);
