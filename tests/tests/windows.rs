@@ -215,9 +215,12 @@ fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result
     full.chord(&[HOST, P])?;
     machine.wait_for_state("paused", Patience::REACTION)?;
     desktop.wait_gone("Welcome .full screen.")?;
+    // The window manager gives it the keyboard in its own time.
+    window.activate()?;
     window.chord(&[HOST, P])?;
     machine.wait_for_state("running", Patience::REACTION)?;
     let full = desktop.window("Welcome .full screen.")?;
+    full.activate()?;
     // The next filter fills the height of the screen.
     full.chord(&[HOST, L])?;
     wait_until("a picture as large as the screen", Patience::REACTION, || {

@@ -5,7 +5,10 @@
 //! and the window beneath, which fills the screen as well, shows the picture as ever. While it is covered it isn't painted
 //! ([`Cover::is_up`]), so of the two only one takes the link's damage at a time.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use display::renderer::{
     Filter, Renderer,
@@ -25,6 +28,9 @@ use crate::ui::shell::Cover;
 
 /// Allows software to do a graphics processor's work: for tests, it is slow.
 const ALLOW_SOFTWARE: &str = "TANDEM_SOFTWARE_SHADERS";
+
+/// How long the cover asks for the keyboard, if it isn't given it.
+const CLAIM: Duration = Duration::from_secs(2);
 
 /// So close to the upper edge the pointer brings the menus, in pixels of the screen.
 const EDGE: f64 = 3.0;
@@ -68,6 +74,8 @@ struct Shown {
     said: Option<String>,
     /// The damage before its time went elsewhere: all of the picture is to be brought.
     stale: bool,
+    /// Until when it asks for the keyboard.
+    claim: Option<Instant>,
 }
 
 impl ShaderScreen {
@@ -148,13 +156,20 @@ impl ShaderScreen {
         let window = Arc::new(window);
         let renderer = ShaderRenderer::new(window.clone(), window.inner_size().into(), gpu, filter);
         let renderer = renderer.map_err(|error| error.to_string())?;
-        window.focus_window();
         window.request_redraw();
-        Ok(Shown { renderer, window, filter, captured: false, said: None, stale: true })
+        let claim = Some(Instant::now() + CLAIM);
+        Ok(Shown { renderer, window, filter, captured: false, said: None, stale: true, claim })
     }
 
     fn draw(&mut self) {
         let Some(cover) = &mut self.cover else { return };
+        if cover.claim.is_some_and(|until| cover.window.has_focus() || Instant::now() >= until) {
+            cover.claim = None;
+        } else if cover.claim.is_some() {
+            // Not every window manager gives it by itself, and it can't be asked for before the window is seen.
+            cover.window.focus_window();
+            cover.window.request_redraw();
+        }
         cover.renderer.resize(cover.window.inner_size().into());
         {
             let mut seen = self.link.seen();
