@@ -250,3 +250,31 @@ fn a_click_leads_from_an_empty_library_to_a_picture() -> Result<()> {
     manager.quit()?;
     machine.wait_for_state("running", Patience::REACTION)
 }
+
+#[test]
+fn a_file_becomes_a_machine_by_the_wizard() -> Result<()> {
+    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+    let image = tandem.scratch("picture.img");
+    fs::write(&image, assets::WELCOME)?;
+    let manager = desktop.manager(&tandem)?;
+    // The library is empty, and offers something else.
+    manager.default_button()?;
+    manager.window.shortcut("ctrl+n")?;
+    // Its field takes the keyboard, and what the file is finds the page itself.
+    wait_until("a machine", Patience::REACTION, || {
+        manager.window.shortcut("ctrl+a")?;
+        manager.window.type_text(image.to_str().context("the path is text")?)?;
+        manager.window.key(ENTER)?;
+        let machines = tandem.json(&["list"])?;
+        Ok(machines.as_array().filter(|machines| !machines.is_empty()).map(drop))
+    })?;
+    let machines = tandem.json(&["list"])?;
+    let name = machines[0]["name"].as_str().context("it has a name")?;
+    let machine = tandem.adopt(name);
+    let window = desktop.window(name)?;
+    let file = tandem.scratch("guest.png");
+    wait_until("the guest's picture", Patience::FIRMWARE, || {
+        Ok((machine.screenshot(&file)?.part(SKY).colours() > 100).then_some(()))
+    })?;
+    wait_until_shown(&tandem, &machine, &window).map(drop)
+}
