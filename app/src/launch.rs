@@ -46,6 +46,8 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
         folder: machine.folder().to_owned(),
         firmware: files.add(firmware),
         video_rom: Some(files.add(video_rom)),
+        // Before anybody is told that the machine runs: a message bus may take its time.
+        inhibitor: inhibit::shutdown(machine.name().as_str()).map(|lock| files.add(lock)),
         detached,
         after_crash: lock.follows_a_crash(),
         ..Handover::default()
@@ -96,7 +98,6 @@ pub(crate) fn run(library: &Library, name: &str, detached: bool) -> Result<std::
             handover.serial = Some(files.add(opened.file));
         }
         handover.lock = files.add(rustix::io::dup(&lock)?);
-        handover.inhibitor = inhibit::shutdown(machine.name().as_str()).map(|lock| files.add(lock));
         Err(handover::become_machine(&handover, machine.name().as_str(), &files))
     });
     let _ = fs::remove_file(&handover.socket_path);

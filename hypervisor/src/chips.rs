@@ -45,8 +45,8 @@ const PICS: [u32; 2] = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE];
 /// The chips' state, in KVM's structures.
 #[derive(Clone)]
 pub(crate) struct ChipState {
-    pics: [[u8; PIC_BYTES]; 2],
-    ioapic: [u8; IOAPIC_BYTES],
+    pub(crate) pics: [[u8; PIC_BYTES]; 2],
+    pub(crate) ioapic: [u8; IOAPIC_BYTES],
     pub(crate) pit: kvm_pit_state2,
     pub(crate) gate: SavedGate,
 }
@@ -74,7 +74,7 @@ fn write_chip(vm: &VmFd, chip_id: u32, bytes: &[u8]) -> Result<(), StateError> {
 }
 
 impl ChipState {
-    /// Reads the chips of a paused machine.
+    /// Reads the chips.
     pub(crate) fn read(vm: &VmFd, speaker: &Speaker) -> Result<Self, StateError> {
         let (pit, gate) = speaker.save(vm)?;
         let pics = [read_chip(vm, PICS[0])?, read_chip(vm, PICS[1])?];

@@ -13,6 +13,7 @@
 
 mod exit;
 mod handler;
+mod inspect;
 mod kick;
 mod report;
 mod start;
@@ -23,7 +24,10 @@ use std::sync::Arc;
 
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, VcpuFd};
-use machine::saved::{RestoreError, SavedState, SavedUnit};
+use machine::{
+    registers::Bank,
+    saved::{RestoreError, SavedState, SavedUnit},
+};
 use parking_lot::{Mutex, MutexGuard};
 
 pub use self::{
@@ -245,6 +249,35 @@ impl Vcpus {
         inner.clock.lock().restore(Some(saved.chips.clock_nanos), states.iter().map(VcpuState::tsc).collect());
         self.workers.iter().for_each(Worker::clear);
         Ok(())
+    }
+
+    /// What processors, local APICs and chips hold, for people. Processors that run stand still for that long;
+    /// time goes on.
+    ///
+    /// # Errors
+    /// KVM refuses.
+    pub fn registers(&self) -> Result<Vec<Bank>, StateError> {
+        let running = self.running.lock();
+        if *running {
+            self.workers.iter().for_each(Worker::ask_to_park);
+            self.workers.iter().for_each(Worker::wait_until_still);
+        }
+        let banks = self.read_banks();
+        if *running {
+            self.workers.iter().for_each(Worker::run);
+        }
+        banks
+    }
+
+    fn read_banks(&self) -> Result<Vec<Bank>, StateError> {
+        let inner = &self.partition.0;
+        let mut banks = Vec::new();
+        for (index, fd) in self.lock_all().iter().enumerate() {
+            let state = VcpuState::read(fd, &self.msrs, None)?;
+            banks.extend([state.bank(index), state.apic_bank(index)]);
+        }
+        banks.extend(ChipState::read(&inner.vm, &inner.speaker.lock())?.banks());
+        Ok(banks)
     }
 
     /// Hands writes that have gathered (see [`Partition::coalesce`]) to the exit handler. Before a display is drawn, for

@@ -223,6 +223,7 @@ mod tests {
             "eject",
             "insert",
             "stats",
+            "registers",
             "logs",
         ] {
             assert!(Action::find(id).is_some(), "{id}");

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{console::Input, state::State};
+use crate::{console::Input, registers::Bank, state::State};
 
 /// The version of the protocol. A machine that was started by an older program goes on running when the program is
 /// replaced: both sides say which version they speak.
@@ -89,6 +89,8 @@ pub enum Request {
     },
     /// Counters: [`Reply::Statistics`].
     Statistics,
+    /// What processors and interrupt controllers hold: [`Reply::Registers`].
+    Registers,
     /// Look at the console, in a window: [`Reply::Console`]. Where a window on the same `display` is open already, that one
     /// comes to the front instead: [`Reply::Done`]. One on another display is closed.
     Console {
@@ -134,6 +136,8 @@ pub enum Reply {
     Console,
     /// The counters.
     Statistics(Statistics),
+    /// The registers.
+    Registers(Vec<Bank>),
 }
 
 /// A machine's status.

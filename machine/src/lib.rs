@@ -18,6 +18,7 @@ pub mod keys;
 pub mod line;
 pub mod name;
 pub mod rate;
+pub mod registers;
 pub mod saved;
 pub mod size;
 pub mod state;

@@ -29,6 +29,11 @@ pub trait Console {
     /// It can't be read.
     fn serial(&self) -> Result<String>;
 
+    /// What its processors do, for the report of a test that waited in vain; nothing if it can't tell.
+    fn diagnosis(&self) -> String {
+        String::new()
+    }
+
     /// Waits until the screen shows a text, and gives all that it shows.
     ///
     /// # Errors
@@ -47,7 +52,7 @@ pub trait Console {
             last = self.screen_text()?;
             Ok(wanted(&last).then(|| last.clone()))
         });
-        seen.with_context(|| format!("the screen shows\n{}", last.trim_end()))
+        seen.with_context(|| format!("the screen shows\n{}\n{}", last.trim_end(), self.diagnosis()))
     }
 
     /// Waits until it has written a text to its first serial port.
@@ -60,7 +65,7 @@ pub trait Console {
         seen.with_context(|| {
             let serial = self.serial().unwrap_or_default();
             let lines: Vec<&str> = serial.lines().collect();
-            format!("it ends with\n{}", lines[lines.len().saturating_sub(15)..].join("\n"))
+            format!("it ends with\n{}\n{}", lines[lines.len().saturating_sub(15)..].join("\n"), self.diagnosis())
         })
     }
 
@@ -88,8 +93,9 @@ pub trait Console {
         let said = wait_until(&format!("the end of {line:?}"), limit, || {
             Ok(answer(self.serial()?.get(before..).unwrap_or_default()))
         });
-        let (said, status) =
-            said.with_context(|| format!("the screen shows\n{}", self.screen_text().unwrap_or_default()))?;
+        let (said, status) = said.with_context(|| {
+            format!("the screen shows\n{}\n{}", self.screen_text().unwrap_or_default(), self.diagnosis())
+        })?;
         anyhow::ensure!(status == "0", "{line:?} ended with status {status}: {said}");
         Ok(said)
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::picture::Picture;
-use crate::tandem::Tandem;
+use crate::tandem::{Machine, Tandem};
 use crate::wait::wait_until;
 
 /// How long the server, or a window, may take to be there.
@@ -33,6 +33,9 @@ pub struct Manager<'a> {
     process: Running,
 }
 
+/// The key code of Enter.
+const ENTER: u32 = 36;
+
 /// The colour of the button that Enter presses.
 const DEFAULT_BUTTON: [u8; 3] = [0x1f, 0x63, 0xd6];
 
@@ -43,6 +46,27 @@ impl Manager<'_> {
     /// There is none.
     pub fn default_button(&self) -> Result<(u32, u32)> {
         wait_until("the default button", PATIENCE, || Ok(self.window.picture()?.middle_of(DEFAULT_BUTTON)))
+    }
+
+    /// Makes a machine of a disc or a disk image by the page for new ones, with what that proposes, and starts it. By the
+    /// keyboard alone, in a library that is empty.
+    ///
+    /// # Errors
+    /// None was made.
+    pub fn make<'t>(&self, tandem: &'t Tandem, file: &Path) -> Result<Machine<'t>> {
+        // What the empty library offers shows that the window has begun.
+        self.default_button()?;
+        self.window.shortcut("ctrl+n")?;
+        let file = file.to_str().context("the path is text")?;
+        // The page's field takes the keyboard, and what the file is the page finds by itself.
+        let name = wait_until("a machine", PATIENCE, || {
+            self.window.shortcut("ctrl+a")?;
+            self.window.type_text(file)?;
+            self.window.key(ENTER)?;
+            let machines = tandem.json(&["list"])?;
+            Ok(machines[0]["name"].as_str().map(str::to_owned))
+        })?;
+        Ok(tandem.adopt(&name))
     }
 
     /// Closes it by its key, and waits until its process has ended.
@@ -56,6 +80,20 @@ impl Manager<'_> {
         ensure!(status.success(), "the manager ended with {status}");
         Ok(())
     }
+}
+
+/// The window's bars above the picture are lower than this.
+const BARS: u32 = 120;
+
+/// Where the guest's picture is in a window's, if `part` of it (left, top, width, height) is there pixel for pixel.
+#[must_use]
+pub fn found(window: &Picture, guest: &Picture, part: [u32; 4]) -> Option<(u32, u32)> {
+    let wanted = guest.part(part);
+    let [left, top, width, height] = part;
+    let x = window.size().0.checked_sub(guest.size().0)? / 2;
+    (0..BARS)
+        .map(|y| (x, y))
+        .find(|&(x, y)| window.part([x + left, y + top, width, height]).difference(&wanted).is_none())
 }
 
 /// A process that ends with the value.

@@ -188,6 +188,17 @@ impl Tandem {
         Ok(machine)
     }
 
+    /// Makes a machine that boots *Welcome*, from a disk that keeps nothing.
+    ///
+    /// # Errors
+    /// The program refused.
+    pub fn create_welcome(&self) -> Result<Machine<'_>> {
+        let image = self.scratch("welcome.img");
+        fs::write(&image, assets::WELCOME)?;
+        let disk = format!("{},snapshot", image.to_str().context("the path is text")?);
+        self.create("Welcome", &["--disk", &disk, "--memory", "64M", "--cpus", "1"])
+    }
+
     fn serial_file(&self, name: &str) -> PathBuf {
         self.scratch(&format!("serial-{}", file_name(name)))
     }
@@ -213,6 +224,7 @@ impl Tandem {
         }
         keep(".screen.txt", &["screenshot", name, "--text"]);
         keep(".log", &["logs", name]);
+        keep(".registers.txt", &["registers", name]);
         let machine = Machine { tandem: self, name: name.to_owned(), serial: PathBuf::new() };
         if let Ok(folder) = machine.folder() {
             fs::copy(folder.join("log/window.txt"), file(".window.txt")).ok();
@@ -360,6 +372,15 @@ impl Console for Machine<'_> {
     fn screen_text(&self) -> Result<String> {
         // A screen between two modes, or in a graphical one, has no characters: that is no failure.
         Ok(self.tandem.run(["screenshot", &self.name, "--text"])?.out)
+    }
+
+    fn diagnosis(&self) -> String {
+        // Twice: a guest that stands still shows the same again.
+        let look = || {
+            let told = ["registers", "stats"].map(|what| self.ok(what, &[]).unwrap_or_else(|error| error.to_string()));
+            told.join("\n")
+        };
+        format!("its processors\n{}\nand again\n{}", look(), look())
     }
 
     fn type_text(&self, text: &str) -> Result<()> {

@@ -1,9 +1,7 @@
 //! The guest *Welcome*, which a newcomer sees first: its picture, its clock, and that it answers to everything that a
 //! person can do. What it says on the serial port is listed at the head of `assets/demo/boot.S`.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use whole_machine::{Console, Machine, Patience, Tandem, wait_until};
 
 const SIZE: (u32, u32) = (1024, 768);
@@ -16,17 +14,9 @@ const BUTTON: (i32, i32) = (662, 701);
 /// Where the pointer is at the start.
 const MIDDLE: (i32, i32) = (512, 384);
 
-/// A machine that boots it.
-fn create(tandem: &Tandem) -> Result<Machine<'_>> {
-    let image = tandem.scratch("welcome.img");
-    fs::write(&image, assets::WELCOME)?;
-    let disk = format!("{},snapshot", image.to_str().context("the path is text")?);
-    tandem.create("Welcome", &["--disk", &disk, "--memory", "64M", "--cpus", "1"])
-}
-
 /// The same, listening.
 fn start(tandem: &Tandem) -> Result<Machine<'_>> {
-    let machine = create(tandem)?;
+    let machine = tandem.create_welcome()?;
     machine.start()?;
     machine.wait_for_serial("welcome: ready", Patience::FIRMWARE)?;
     Ok(machine)
@@ -137,7 +127,7 @@ fn the_pointer_follows_the_mouse_and_a_click_on_the_button_beeps() -> Result<()>
 #[test]
 fn the_power_button_switches_it_off() -> Result<()> {
     let tandem = Tandem::new()?;
-    let machine = create(&tandem)?;
+    let machine = tandem.create_welcome()?;
     let mut process = machine.run()?;
     machine.wait_for_serial("welcome: ready", Patience::FIRMWARE)?;
     machine.ok("stop", &["--wait", "60"])?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use whole_machine::{Console, Desktop, Machine, Patience, Picture, SoundServer, Tandem, Window, wait_until};
+use whole_machine::{Console, Desktop, Machine, Patience, SoundServer, Tandem, Window, found, wait_until};
 
 /// Key codes of X.
 const HOST: u32 = 105;
@@ -19,16 +19,6 @@ const F2: u32 = 68;
 
 /// A part of the guest's picture in which nothing moves.
 const SKY: [u32; 4] = [20, 20, 900, 200];
-/// The window's bars above the picture are lower than this.
-const BARS: u32 = 120;
-
-/// A machine that boots *Welcome*.
-fn create(tandem: &Tandem) -> Result<Machine<'_>> {
-    let image = tandem.scratch("welcome.img");
-    fs::write(&image, assets::WELCOME)?;
-    let disk = format!("{},snapshot", image.to_str().context("the path is text")?);
-    tandem.create("Welcome", &["--disk", &disk, "--memory", "64M", "--cpus", "1"])
-}
 
 /// Starts it with a window, and waits until the guest's picture is up.
 fn start<'a>(tandem: &Tandem, machine: &Machine<'_>, desktop: &'a Desktop) -> Result<Window<'a>> {
@@ -60,20 +50,19 @@ fn open<'a>(tandem: &Tandem, desktop: &'a Desktop) -> Result<(Child, Window<'a>)
     Ok((child, desktop.window("Welcome")?))
 }
 
-/// Where the guest's picture is in a window's, if it is there pixel for pixel.
-fn found(window: &Picture, guest: &Picture) -> Option<(u32, u32)> {
-    let wanted = guest.part(SKY);
-    let x = window.size().0.checked_sub(guest.size().0)? / 2;
-    (0..BARS)
-        .map(|y| (x, y))
-        .find(|&(x, y)| window.part([x + SKY[0], y + SKY[1], SKY[2], SKY[3]]).difference(&wanted).is_none())
+/// Waits until the guest has drawn its picture.
+fn wait_until_drawn(tandem: &Tandem, machine: &Machine<'_>) -> Result<()> {
+    let file = tandem.scratch("guest.png");
+    wait_until("the guest's picture", Patience::FIRMWARE, || {
+        Ok((machine.screenshot(&file)?.part(SKY).colours() > 100).then_some(()))
+    })
 }
 
 /// Waits until a window shows its machine's picture. Gives where.
 fn wait_until_shown(tandem: &Tandem, machine: &Machine<'_>, window: &Window<'_>) -> Result<(u32, u32)> {
     let file = tandem.scratch("guest.png");
     wait_until("the guest's picture in the window", Patience::REACTION, || {
-        Ok(found(&window.picture()?, &machine.screenshot(&file)?))
+        Ok(found(&window.picture()?, &machine.screenshot(&file)?, SKY))
     })
 }
 
@@ -88,7 +77,7 @@ fn wait_until_pointed(machine: &Machine<'_>, window: &Window<'_>) -> Result<()> 
 #[test]
 fn a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse() -> Result<()> {
     let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
-    let machine = create(&tandem)?;
+    let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     let (x, y) = wait_until_shown(&tandem, &machine, &window)?;
     window.type_text("Hello")?;
@@ -106,7 +95,7 @@ fn a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse() -> Result
 #[test]
 fn a_window_is_closed_and_opened_again_while_the_machine_runs() -> Result<()> {
     let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
-    let machine = create(&tandem)?;
+    let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
     window.chord(&[HOST, Q])?;
@@ -130,7 +119,7 @@ fn a_window_is_closed_and_opened_again_while_the_machine_runs() -> Result<()> {
 #[test]
 fn a_machine_outlives_its_display_and_is_seen_on_another() -> Result<()> {
     let (mut desktop, tandem) = (Desktop::start()?, Tandem::new()?);
-    let machine = create(&tandem)?;
+    let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
     desktop.crash()?;
@@ -151,7 +140,7 @@ fn a_machine_outlives_its_display_and_is_seen_on_another() -> Result<()> {
 #[test]
 fn full_screen_has_nothing_but_the_guest() -> Result<()> {
     let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
-    let machine = create(&tandem)?;
+    let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
     window.chord(&[HOST, F])?;
@@ -163,7 +152,7 @@ fn full_screen_has_nothing_but_the_guest() -> Result<()> {
 #[test]
 fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
     let (desktop, sound, tandem) = (Desktop::start()?, SoundServer::start()?, Tandem::new()?);
-    let machine = create(&tandem)?;
+    let machine = tandem.create_welcome()?;
     let window = start_in(&tandem, &machine, &desktop, sound.surroundings())?;
     wait_until_shown(&tandem, &machine, &window)?;
     // Welcome says hello by two tones, which are heard in part where the window came late.
@@ -193,7 +182,7 @@ fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
 #[test]
 fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result<()> {
     let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
-    let machine = create(&tandem)?;
+    let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
     // Whole pixels are the first filter. Here they are as large as the screen's.
@@ -203,7 +192,7 @@ fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result
     let file = tandem.scratch("guest.png");
     wait_until("the guest's picture in full screen", Patience::REACTION, || {
         let (shown, guest) = (full.picture()?, machine.screenshot(&file)?);
-        Ok((shown.size() == (1600, 1000) && found(&shown, &guest) == Some((288, 116))).then_some(()))
+        Ok((shown.size() == (1600, 1000) && found(&shown, &guest, SKY) == Some((288, 116))).then_some(()))
     })?;
     full.type_text("Hello")?;
     full.key(ENTER)?;
@@ -225,7 +214,7 @@ fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result
     full.chord(&[HOST, L])?;
     wait_until("a picture as large as the screen", Patience::REACTION, || {
         let shown = full.picture()?;
-        Ok((found(&shown, &machine.screenshot(&file)?).is_none()).then_some(()))
+        Ok((found(&shown, &machine.screenshot(&file)?, SKY).is_none()).then_some(()))
     })?;
     full.chord(&[HOST, F])?;
     desktop.wait_gone("Welcome .full screen.")?;
@@ -241,10 +230,7 @@ fn a_click_leads_from_an_empty_library_to_a_picture() -> Result<()> {
     manager.window.click(x, y)?;
     let machine = tandem.adopt("Welcome");
     let window = desktop.window("Welcome")?;
-    let file = tandem.scratch("guest.png");
-    wait_until("the guest's picture", Patience::FIRMWARE, || {
-        Ok((machine.screenshot(&file)?.part(SKY).colours() > 100).then_some(()))
-    })?;
+    wait_until_drawn(&tandem, &machine)?;
     wait_until_shown(&tandem, &machine, &window)?;
     // The machine goes on without the manager.
     manager.quit()?;
@@ -257,24 +243,8 @@ fn a_file_becomes_a_machine_by_the_wizard() -> Result<()> {
     let image = tandem.scratch("picture.img");
     fs::write(&image, assets::WELCOME)?;
     let manager = desktop.manager(&tandem)?;
-    // The library is empty, and offers something else.
-    manager.default_button()?;
-    manager.window.shortcut("ctrl+n")?;
-    // Its field takes the keyboard, and what the file is finds the page itself.
-    wait_until("a machine", Patience::REACTION, || {
-        manager.window.shortcut("ctrl+a")?;
-        manager.window.type_text(image.to_str().context("the path is text")?)?;
-        manager.window.key(ENTER)?;
-        let machines = tandem.json(&["list"])?;
-        Ok(machines.as_array().filter(|machines| !machines.is_empty()).map(drop))
-    })?;
-    let machines = tandem.json(&["list"])?;
-    let name = machines[0]["name"].as_str().context("it has a name")?;
-    let machine = tandem.adopt(name);
-    let window = desktop.window(name)?;
-    let file = tandem.scratch("guest.png");
-    wait_until("the guest's picture", Patience::FIRMWARE, || {
-        Ok((machine.screenshot(&file)?.part(SKY).colours() > 100).then_some(()))
-    })?;
+    let machine = manager.make(&tandem, &image)?;
+    let window = desktop.window(machine.name())?;
+    wait_until_drawn(&tandem, &machine)?;
     wait_until_shown(&tandem, &machine, &window).map(drop)
 }

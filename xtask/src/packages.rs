@@ -14,11 +14,11 @@ use crate::apt::{Apt, BACKPORTS};
 use crate::process;
 
 /// What the lab itself runs on.
-const LAB: [&str; 4] = ["qemu-system-x86", "busybox-static", "kmod", "xz-utils"];
+const LAB: &[&str] = &["qemu-system-x86", "busybox-static", "kmod", "xz-utils"];
 
 /// What the program needs: to be built, to run machines, and to show windows. The libraries of the last are opened by name
 /// while it runs, so nothing else asks for them.
-const PROGRAM: [&str; 20] = [
+const PROGRAM: &[&str] = &[
     "gcc",
     "libc6-dev",
     "pkg-config",
@@ -42,7 +42,7 @@ const PROGRAM: [&str; 20] = [
 ];
 
 /// What the tests need besides.
-const TESTS: [&str; 27] = [
+const TESTS: &[&str] = &[
     // a desktop
     "xvfb",
     "openbox",
@@ -79,7 +79,7 @@ const TESTS: [&str; 27] = [
 ];
 
 /// What puts a package together.
-const PACKAGING: [&str; 1] = ["dpkg-dev"];
+const PACKAGING: &[&str] = &["dpkg-dev"];
 
 /// What looks at one, and a fresh system and a desktop to try it on.
 const CHECKING: [&str; 13] = [
@@ -103,17 +103,17 @@ const CAREFULLY: [&str; 4] = ["install", "-y", "--no-install-recommends", "--no-
 
 /// Installs what is missing of everything that the tests need.
 pub(crate) fn ensure() -> Result<()> {
-    ensure_these(&[LAB.as_slice(), PROGRAM.as_slice(), TESTS.as_slice()].concat())
+    ensure_these(&[LAB, PROGRAM, TESTS].concat())
 }
 
 /// Installs what is missing of what the program itself needs.
 pub(crate) fn ensure_to_run() -> Result<()> {
-    ensure_these(&PROGRAM)
+    ensure_these(PROGRAM)
 }
 
 /// Installs what is missing of what makes a package.
 pub(crate) fn ensure_to_package() -> Result<()> {
-    ensure_these(&[PROGRAM.as_slice(), PACKAGING.as_slice()].concat())
+    ensure_these(&[PROGRAM, PACKAGING].concat())
 }
 
 /// Installs what is missing of what checks a package.
@@ -123,7 +123,7 @@ pub(crate) fn ensure_to_check_packages() -> Result<()> {
 
 /// Installs what is missing of what the lab needs.
 pub(crate) fn ensure_for_lab() -> Result<()> {
-    ensure_these(&LAB)
+    ensure_these(LAB)
 }
 
 fn ensure_these(wanted: &[&'static str]) -> Result<()> {

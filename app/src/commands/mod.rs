@@ -7,7 +7,7 @@ mod console;
 mod identify;
 pub(crate) mod media;
 pub(crate) mod power;
-mod report;
+pub(crate) mod report;
 mod target;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -54,6 +54,7 @@ pub(crate) fn run(id: &str, matches: &ArgMatches) -> Result<ExitCode> {
         "eject" => media::eject(given),
         "insert" => media::insert(given),
         "stats" => report::stats(given),
+        "registers" => report::registers(given),
         "logs" => report::logs(given),
         _ => bail!("'{id}' is an action without a command"),
     }

@@ -15,7 +15,7 @@ use machine::{
     state::State,
     timestamp::Timestamp,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use storage::library::{Library, Listed};
 
 use super::{
@@ -30,14 +30,26 @@ const LIST_PATIENCE: Duration = Duration::from_secs(1);
 /// Machines that are asked at a time.
 const LOOKERS: usize = 32;
 
+/// What `doctor` says, for programs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Whether unmodified systems run: tried.
+    pub(crate) real_guests: bool,
+    pub(crate) real_guests_why: Option<String>,
+    /// Whether there is a KVM that can be used at all.
+    pub(crate) kvm: bool,
+    pub(crate) findings: Vec<FindingRecord>,
+}
+
 /// A finding of `doctor`, for programs.
-#[derive(Serialize)]
-struct FindingRecord {
-    id: &'static str,
-    severity: &'static str,
-    what: String,
-    meaning: String,
-    fix: Option<String>,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FindingRecord {
+    pub(crate) id: String,
+    /// `ok`, `note`, `warning` or `problem`.
+    pub(crate) severity: String,
+    pub(crate) what: String,
+    pub(crate) meaning: String,
+    pub(crate) fix: Option<String>,
 }
 
 impl From<Finding> for FindingRecord {
@@ -49,21 +61,13 @@ impl From<Finding> for FindingRecord {
             Severity::Problem => "problem",
         };
         let fix = finding.fix.map(|fix| fix.to_string());
-        FindingRecord { id: finding.id, severity, what: finding.what, meaning: finding.meaning, fix }
+        let (id, severity) = (finding.id.to_owned(), severity.to_owned());
+        FindingRecord { id, severity, what: finding.what, meaning: finding.meaning, fix }
     }
 }
 
 /// Says what this host can do. Ends with 1 when machines can't run.
 pub(super) fn doctor(given: &Given<'_>) -> Result<ExitCode> {
-    #[derive(Serialize)]
-    struct Report {
-        /// Whether unmodified systems run: tried.
-        real_guests: bool,
-        real_guests_why: Option<String>,
-        /// Whether there is a KVM that can be used at all.
-        kvm: bool,
-        findings: Vec<FindingRecord>,
-    }
     let host = Host::new();
     let (real_guests, real_guests_why, kvm) = match host.real_guests() {
         RealGuests::Yes => (true, None, true),
@@ -249,6 +253,20 @@ pub(super) fn stats(given: &Given<'_>) -> Result<()> {
     }
     let rows: Vec<_> = counters.into_iter().map(|(name, value)| vec![name, value.to_string()]).collect();
     output::line(output::table(&rows))
+}
+
+pub(super) fn registers(given: &Given<'_>) -> Result<()> {
+    let (_, mut client) = connect(given, "registers")?;
+    let Reply::Registers(banks) = client.ask(Request::Registers)? else { bail!("an unexpected answer") };
+    if given.json() {
+        let banks = banks.into_iter().map(|bank| (bank.name, bank.values.into_iter().collect()));
+        return output::json(&banks.collect::<BTreeMap<String, BTreeMap<String, String>>>());
+    }
+    for bank in banks {
+        let values: Vec<_> = bank.values.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+        output::line(format!("{}: {}", bank.name, values.join(", ")))?;
+    }
+    Ok(())
 }
 
 /// What the host's kernel counts of a process: memory in bytes, processor time in milliseconds.

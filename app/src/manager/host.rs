@@ -6,32 +6,15 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use eframe::egui::{self, Align, Color32, Grid, Layout, RichText, ScrollArea, Ui};
 use machine::state::State;
-use serde::Deserialize;
 
 use super::{Manager, Next, Page};
-use crate::{output, ui::theme};
+use crate::{commands::report::Report, output, ui::theme};
 
 /// The page. Empty until the computer has been looked at.
 #[derive(Default)]
 pub(super) struct HostPage {
     looking: bool,
     report: Option<Result<Report, String>>,
-}
-
-/// What `tandem doctor --json` says.
-#[derive(Debug, Deserialize)]
-struct Report {
-    real_guests: bool,
-    real_guests_why: Option<String>,
-    findings: Vec<Finding>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Finding {
-    severity: String,
-    what: String,
-    meaning: String,
-    fix: Option<String>,
 }
 
 impl HostPage {

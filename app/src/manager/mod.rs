@@ -73,6 +73,13 @@ pub(crate) fn run() -> Result<()> {
     })
 }
 
+/// The menus: ids of actions, and nothing for a line between them. What is in one can be done here.
+const MENUS: [(&str, &[&str]); 3] = [
+    ("Tandem", &["create", "welcome", "", "palette", "search", "doctor", "", "quit"]),
+    ("Machine", &["start", "window", "pause", "resume", "reset", "stop", "kill", "", "edit", "rename", "delete"]),
+    ("Drive", &["insert", "eject"]),
+];
+
 /// What stands beside the list.
 #[derive(Default)]
 enum Page {
@@ -175,14 +182,6 @@ impl Manager {
     }
 
     fn menus(&mut self, ui: &mut Ui, current: Option<&Known>) {
-        const MENUS: [(&str, &[&str]); 3] = [
-            ("Tandem", &["create", "welcome", "", "palette", "search", "doctor", "", "quit"]),
-            (
-                "Machine",
-                &["start", "window", "pause", "resume", "reset", "stop", "kill", "", "edit", "rename", "delete"],
-            ),
-            ("Drive", &["insert", "eject"]),
-        ];
         let context = ui.ctx().clone();
         let mut chosen = None;
         MenuBar::new().ui(ui, |ui| {

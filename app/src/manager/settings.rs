@@ -237,8 +237,9 @@ impl Settings {
 
     fn show_rows(&mut self, ui: &mut Ui, manager: &mut Manager) {
         let mut asked: Option<(&'static str, Wanted)> = None;
-        form::row(ui, "Memory", "", |ui| form::size(ui, &mut self.memory, super::wizard::memory_range()));
-        let most = manager.detector.host().cpus.clamp(1, *limits::CPUS.end()).max(self.cpus);
+        let host = manager.detector.host().memory.max(self.old.memory);
+        form::row(ui, "Memory", "", |ui| form::size(ui, &mut self.memory, super::wizard::memory_range(host)));
+        let most = manager.detector.host().cpus.clamp(1, *limits::CPUS.end()).max(self.old.cpus);
         form::row(ui, "Processors", "", |ui| form::number(ui, &mut self.cpus, 1..=most));
         for disk in &mut self.disks {
             let hint =

@@ -257,6 +257,8 @@ fn an_empty_machine_needs_a_name_that_is_free() {
     wait_for(&mut harness, "Debian, Off");
     harness.key_press_modifiers(Modifiers::COMMAND, Key::N);
     wait_for(&mut harness, "Empty");
+    // A widget that has just appeared is where it stays one step later.
+    harness.step();
     harness.get_by_role_and_label(egui::accesskit::Role::RadioButton, "Empty").click();
     harness.step();
     harness.step();

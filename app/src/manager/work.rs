@@ -7,7 +7,7 @@ use eframe::egui::{self, ViewportCommand};
 use machine::{control::Request, definition::Definition};
 use storage::library::{Library, Owner};
 
-use super::{Manager, Page, host::HostPage, model::Kind, settings::Settings, wizard::Wizard};
+use super::{MENUS, Manager, Page, host::HostPage, model::Kind, settings::Settings, wizard::Wizard};
 use crate::{
     commands::{media, power},
     launch, live,
@@ -47,11 +47,7 @@ pub(super) enum FileFor {
 impl Manager {
     /// Whether this window can do the action with this id.
     pub(super) fn can_do(id: &str) -> bool {
-        const HERE: [&str; 18] = [
-            "quit", "search", "palette", "create", "welcome", "doctor", "start", "window", "pause", "resume", "stop",
-            "kill", "reset", "delete", "rename", "edit", "eject", "insert",
-        ];
-        HERE.contains(&id)
+        MENUS.iter().any(|(_, ids)| ids.contains(&id))
     }
 
     /// Does what an action says, to the machine of that name if it is one for machines.
@@ -150,13 +146,11 @@ impl Manager {
         });
     }
 
-    /// Opens the page for a new machine, with a file that somebody dropped or without.
+    /// Opens the page for a new machine, with a file that somebody dropped or without. At once, since people type on; what
+    /// the page will soon ask of the database of systems is read meanwhile.
     pub(super) fn new_machine(&mut self, context: &egui::Context, file: Option<std::path::PathBuf>) {
         let detector = self.detector.clone();
-        self.tasks.begin(context, move || {
-            detector.warm_up();
-            Box::new(|_: &mut Manager, _: &egui::Context| ()) as Finish
-        });
+        self.begin_then(context, move || detector.warm_up(), |_, _, ()| ());
         self.page = Page::New(Box::new(Wizard::new(&self.detector, file)));
     }
 

@@ -17,6 +17,7 @@ use machine::{
     console::TextScreen,
     control,
     driver::{Handle, Request, Status},
+    registers::Bank,
     state::State,
 };
 use rustix::{
@@ -163,6 +164,10 @@ impl Machine {
         counters.insert("screen.polls".into(), screen.polls);
         counters.insert("screen.repaints".into(), screen.repaints);
         Ok(control::Statistics(counters))
+    }
+
+    pub(super) fn registers(&self) -> Result<Vec<Bank>> {
+        Ok(self.handle.call(|pc| pc.registers())??)
     }
 
     /// The run is over: what the guest said last is brought to its file, which is free then.

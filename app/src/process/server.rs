@@ -191,6 +191,7 @@ impl Connection {
                 // One is open there, and comes to the front.
             }
             Request::Statistics => return Ok(Reply::Statistics(machine.statistics()?)),
+            Request::Registers => return Ok(Reply::Registers(machine.registers()?)),
         }
         Ok(Reply::Done)
     }

@@ -153,12 +153,9 @@ fn sample(texture: &ColorImage, u: f32, v: f32) -> Rgba {
         let at = (at * length as f32 - 0.5).clamp(0.0, (length - 1) as f32);
         (at as usize, (at as usize + 1).min(length - 1), at.fract())
     };
-    let ([left, right, across], [top, bottom, down]) = {
-        let (left, right, across) = place(u, texture.width());
-        let (top, bottom, down) = place(v, texture.height());
-        ([left as f32, right as f32, across], [top as f32, bottom as f32, down])
-    };
-    let texel = |x: f32, y: f32| fractions(texture.pixels[y as usize * texture.width() + x as usize]);
+    let (left, right, across) = place(u, texture.width());
+    let (top, bottom, down) = place(v, texture.height());
+    let texel = |x: usize, y: usize| fractions(texture.pixels[y * texture.width() + x]);
     let above = texel(left, top) * (1.0 - across) + texel(right, top) * across;
     let below = texel(left, bottom) * (1.0 - across) + texel(right, bottom) * across;
     above * (1.0 - down) + below * down

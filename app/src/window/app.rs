@@ -1,5 +1,6 @@
 //! What a machine's window shows: menus, the picture, the status bar, questions.
 
+mod fitted;
 mod menus;
 mod picture;
 mod questions;
@@ -18,7 +19,7 @@ use display::{
 };
 use eframe::{
     App, Frame as EframeFrame,
-    egui::{self, CentralPanel, CursorGrab, Panel, Ui, Vec2, ViewportCommand},
+    egui::{self, CentralPanel, CursorGrab, Panel, Ui, ViewportCommand},
 };
 use machine::{
     actions::Action,
@@ -29,6 +30,7 @@ use machine::{
 };
 use storage::library::{Library, Machine, Presence};
 
+use self::fitted::Fitted;
 use super::{
     hands::{Asked, Hands},
     link::{Link, Over},
@@ -117,13 +119,6 @@ pub(super) struct MachineWindow {
     /// The clipboard's text is to be typed when it comes.
     wants_clipboard: bool,
     fitted: Fitted,
-}
-
-/// The size that was last given to the window, for which picture.
-#[derive(Default)]
-struct Fitted {
-    picture: (u32, u32),
-    window: Option<Vec2>,
 }
 
 impl MachineWindow {

@@ -8,10 +8,8 @@ mod app;
 mod hands;
 mod keyboard;
 mod link;
-#[cfg(feature = "shaders")]
 mod note;
 mod pictures;
-#[cfg_attr(not(feature = "shaders"), path = "no_shader_screen.rs")]
 mod shader_screen;
 mod sound;
 mod status_bar;

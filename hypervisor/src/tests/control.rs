@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use machine::registers::Bank;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::harness::{Act, Bench, LIMIT, guest, partition, silent};
@@ -192,6 +193,52 @@ fn state_cannot_be_touched_while_processors_run() {
     assert!(matches!(bench.vcpus.save(), Err(StateError::Running)));
     bench.vcpus.pause().unwrap();
     assert!(bench.vcpus.save().is_ok());
+}
+
+/// The value of a bank's register.
+fn value(banks: &[Bank], bank: &str, register: &str) -> String {
+    let bank = banks.iter().find(|known| known.name == bank).expect("the bank");
+    bank.get(register).expect("the register").to_owned()
+}
+
+#[test]
+fn registers_are_read_while_processors_run_and_nothing_is_lost() {
+    let Some(bench) = Bench::new(2, echo::code()) else { return };
+    bench.vcpus.resume().unwrap();
+    for round in 0..50 {
+        bench.recorder.wait_for_more(round % 7);
+        let banks = bench.vcpus.registers().unwrap();
+        assert_eq!(value(&banks, "vcpu0", "activity"), "runs");
+        assert_eq!(value(&banks, "vcpu1", "activity"), "waits for INIT");
+    }
+    bench.recorder.wait_for_more(1);
+    bench.vcpus.pause().unwrap();
+    let values = bench.recorder.written(0x80);
+    assert_eq!(values, (0..values.len() as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_halted_processors_registers_are_told() {
+    let Some(bench) = Bench::new(1, halt::code()) else { return };
+    bench.vcpus.resume().unwrap();
+    bench.recorder.wait_for_port(0x80);
+    let banks = within_limit(move || {
+        loop {
+            let banks = bench.vcpus.registers().unwrap();
+            if value(&banks, "vcpu0", "activity") == "halted" {
+                return banks;
+            }
+        }
+    });
+    assert_eq!(value(&banks, "vcpu0", "mode"), "real");
+    assert_eq!(value(&banks, "vcpu0", "rflags"), "0x2");
+    assert_eq!(value(&banks, "vcpu0", "events"), "none");
+    assert_eq!(value(&banks, "apic0", "in-service"), "none");
+    assert_eq!(value(&banks, "ioapic", "requested"), "none");
+    assert_eq!(
+        banks.iter().map(|bank| bank.name.as_str()).collect::<Vec<_>>(),
+        ["vcpu0", "apic0", "pic0", "pic1", "ioapic", "pit"]
+    );
 }
 
 #[test]

@@ -60,8 +60,8 @@ pub(crate) struct VcpuState {
     xcrs: kvm_xcrs,
     debugregs: kvm_debugregs,
     pub(crate) lapic: kvm_lapic_state,
-    events: kvm_vcpu_events,
-    mp_state: u32,
+    pub(crate) events: kvm_vcpu_events,
+    pub(crate) mp_state: u32,
     pub(crate) msrs: Vec<(u32, u64)>,
 }
 

@@ -215,6 +215,7 @@ pub static ALL: &[Action] = &[
         ..machine("insert", "Insert disc…", "Put a disc into a machine's CD drive", SETTLED)
     },
     Action { lists: true, ..machine("stats", "Statistics", "Show what a machine uses and how busy it is: numbers of times, where the name says no unit", CONSOLE) },
+    Action { lists: true, ..machine("registers", "Registers", "Show what a machine's processors and interrupt controllers hold at this moment", CONSOLE) },
     Action {
         arguments: &[
             MACHINE,

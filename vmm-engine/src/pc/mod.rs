@@ -19,7 +19,7 @@ use std::{
 };
 
 use hypervisor::{
-    CoalescedRange, Mapping, Partition,
+    CoalescedRange, Mapping, Partition, StateError,
     loader::Entry,
     memory::GuestMemory,
     vcpu::{Exits, StartState, Vcpus},
@@ -27,6 +27,7 @@ use hypervisor::{
 use machine::{
     console::{Frame, Input, Rect, Screen, TextScreen},
     engine::{Engine, EngineError, InputTarget},
+    registers::Bank,
     time::{Clock, TimerQueue},
 };
 use parking_lot::Mutex;
@@ -198,6 +199,14 @@ impl Pc {
         }
         counters.insert("speaker.tone-changes".into(), self.board.speaker.lock().tone_changes());
         counters
+    }
+
+    /// What the processors and the interrupt controllers hold. The processors stand still for that long, and time goes on.
+    ///
+    /// # Errors
+    /// KVM refuses.
+    pub fn registers(&self) -> Result<Vec<Bank>, StateError> {
+        self.vcpus.registers()
     }
 
     /// Brings processors and memory to where the guest's first instruction is.

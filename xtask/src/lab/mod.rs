@@ -207,9 +207,11 @@ impl Lab {
             let path = path.to_string_lossy().replace(',', ",,");
             format!("local,path={path},mount_tag={tag},security_model=none,id={tag}{more}")
         };
+        // LLVM, which draws windows by software, believes no processor of family 6 from AMD to have 64 bits, and QEMU's
+        // `max` says that it is one. This is the Zen 2.
         let words = [
             "-nodefaults -no-user-config -display none -no-reboot",
-            "-machine pc -accel tcg,thread=multi -cpu max,+svm",
+            "-machine pc -accel tcg,thread=multi -cpu max,+svm,family=23,model=49",
             "-device virtio-serial -chardev stdio,id=console -device virtconsole,chardev=console",
         ];
         for word in words.iter().flat_map(|line| line.split(' ')) {

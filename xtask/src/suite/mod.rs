@@ -9,10 +9,11 @@ mod plan;
 mod report;
 pub(crate) mod runner;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +35,8 @@ const GUESTS_VARIABLE: &str = "TANDEM_TEST_GUESTS";
 const GRACE: Duration = Duration::from_secs(120);
 /// How often a test is begun if the lab's processor fails under it.
 const TRIALS: u32 = 4;
+/// So many tests may fail in a place and be tried once more: what fails oftener is no accident.
+const UNSTEADY_MOST: usize = 2;
 
 /// What was asked for.
 struct Asked {
@@ -117,7 +120,7 @@ fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &
         println!("{} tests with guests: {}", tests.len(), Place::Here);
         let dir = out(built, "this-machine")?;
         let order = Order { tests, jobs: asked.jobs.unwrap_or(1), out: dir, variables: surroundings.to_vec() };
-        order.run(|event| report.event("here", event))
+        run_twice(order, report)
     };
     let simple = |needs: &Needs| *needs == Needs::SimpleKvm;
     if simple_here && tests.iter().any(|(_, needs)| simple(needs)) {
@@ -163,30 +166,54 @@ fn run_machines(tests: &[(Test, Needs)], asked: &Asked, built: &Built, report: &
     Ok(())
 }
 
+/// Runs the tests of an order here, and those that failed once more, as in the lab (see [`run_in_lab`]): they depend on a
+/// display server, a window manager and a drawing library as well, and on how busy this machine is.
+fn run_twice(mut order: Order, report: &Report) -> Result<()> {
+    let failed = Mutex::new(Vec::new());
+    order.run(|event| {
+        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Ended { title, verdict: Verdict::Failed(why), output, .. } if failed.len() < UNSTEADY_MOST => {
+                report.failed_once(&format!("here: {title}"), &format!("{why}\n{output}"));
+                failed.push(title.clone());
+            }
+            _ => report.event("here", event),
+        }
+    })?;
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    order.tests.retain(|test| failed.contains(&test.title));
+    order.run(|event| report.event("here", event))
+}
+
 /// Runs the tests of an order in the lab, and in a new one those that a dead one left.
 ///
 /// The software processor that the lab runs on loses its own kernel now and then: by a triple fault, a panic, or by never
 /// coming to an end of something. No program of a user may be able to end or to stop a machine (a test that doesn't end is
 /// ended in the lab itself), so no test is at fault: one that was running then is tried again, at most [`TRIALS`] times in
 /// all, and the sum tells how many labs were lost.
+///
+/// Once in many boots a guest freezes there as well, at no place in particular. A test that failed is therefore tried once more in
+/// a new lab, if there are no more than [`UNSTEADY_MOST`] in this place; the sum names those that passed only then.
 fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report: &Report) -> Result<()> {
     let file = order.out.join("order.json");
     lab.out = Some(order.out.clone());
     lab.log = Some(order.out.join("lab.log"));
     let mut trials = HashMap::new();
+    let mut failed_once = HashSet::new();
     while !order.tests.is_empty() {
         for old in [order.results(), order.pulse()] {
             fs::remove_file(old).ok();
         }
         order.write(&file)?;
-        let mut watch = Watch::new(&order, place, report);
+        let mut watch = Watch::new(&order, place, report, failed_once);
         let ended = lab.run(&[xtask.as_os_str(), "run-tests".as_ref(), file.as_os_str()], || watch.look())?;
         watch.look();
-        let (left, running) = (watch.left(), watch.running());
+        let (left, running, again) = (watch.left(), watch.running(), watch.again.clone());
+        failed_once = watch.failed_once;
+        order.tests.retain(|test| left.contains(&test.title) || again.contains(&test.title));
         if left.is_empty() {
-            return Ok(());
+            continue;
         }
-        order.tests.retain(|test| left.contains(&test.title));
         let output = match &ended {
             Outcome::Died(death) => death.to_string(),
             Outcome::GivenUp => "the lab came to a stand".to_owned(),
@@ -226,6 +253,10 @@ struct Watch<'a> {
     order: &'a Order,
     place: &'a str,
     report: &'a Report,
+    /// The tests that failed once, in any lab of this place.
+    failed_once: HashSet<String>,
+    /// Those of this lab, which are tried once more.
+    again: Vec<String>,
     events: Vec<Event>,
     bytes: u64,
     /// When a result came last.
@@ -235,9 +266,10 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(order: &'a Order, place: &'a str, report: &'a Report) -> Self {
+    fn new(order: &'a Order, place: &'a str, report: &'a Report, failed_once: HashSet<String>) -> Self {
         let now = Instant::now();
-        Self { order, place, report, events: Vec::new(), bytes: 0, progress: now, pulse: (Vec::new(), now) }
+        let (again, events, pulse) = (Vec::new(), Vec::new(), (Vec::new(), now));
+        Self { order, place, report, failed_once, again, events, bytes: 0, progress: now, pulse }
     }
 
     /// Reports what is new; whether nothing has happened for so long that nothing will.
@@ -249,7 +281,14 @@ impl<'a> Watch<'a> {
             self.progress = Instant::now();
             let events = runner::results(&file);
             for event in events.iter().skip(self.events.len()) {
-                self.report.event(self.place, event);
+                match event {
+                    Event::Ended { title, verdict: Verdict::Failed(why), output, .. } if self.may_fail(title) => {
+                        self.report.failed_once(&format!("{}: {title}", self.place), &format!("{why}\n{output}"));
+                        self.failed_once.insert(title.clone());
+                        self.again.push(title.clone());
+                    }
+                    _ => self.report.event(self.place, event),
+                }
             }
             self.events = events;
         }
@@ -259,6 +298,11 @@ impl<'a> Watch<'a> {
         }
         let longest = self.order.tests.iter().map(|test| test.limit).max().unwrap_or_default();
         self.progress.elapsed() > longest + GRACE || self.pulse.1.elapsed() > GRACE
+    }
+
+    /// Whether a test that has failed is tried once more.
+    fn may_fail(&self, title: &str) -> bool {
+        !self.failed_once.contains(title) && self.failed_once.len() < UNSTEADY_MOST
     }
 
     /// The tests without a result.

@@ -18,6 +18,10 @@ struct Seen {
     failed: Vec<String>,
     /// Labs that ended under a test, which was tried again.
     lost: Vec<String>,
+    /// Tests that failed at their first trial in a place, and their second is yet to come.
+    failed_once: HashSet<String>,
+    /// Tests that passed at their second.
+    unsteady: Vec<String>,
     /// The titles that passed or failed somewhere.
     settled: HashSet<String>,
 }
@@ -31,10 +35,14 @@ impl Report {
             seen.settled.insert(title.clone());
         }
         let line = format!("[{seconds:7.2} s] {place}: {title}");
+        let second = seen.failed_once.remove(&format!("{place}: {title}"));
         match verdict {
             Verdict::Passed => {
                 seen.passed += 1;
-                println!("   pass {line}");
+                println!("   pass {line}{}", if second { " (at the second trial)" } else { "" });
+                if second {
+                    seen.unsteady.push(format!("{place}: {title}"));
+                }
             }
             Verdict::Skipped(why) => {
                 seen.skipped.push(format!("{place}: {title}: {why}"));
@@ -59,6 +67,12 @@ impl Report {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).lost.push(what.to_owned());
     }
 
+    /// Takes a failure of a test, `place: title`, which will be tried once more.
+    pub(crate) fn failed_once(&self, what: &str, why: &str) {
+        println!("  AGAIN {what}: it failed\n{}", indented(why));
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failed_once.insert(what.to_owned());
+    }
+
     /// Takes a failure that is no single test's.
     pub(crate) fn failure(&self, what: &str) {
         println!("   FAIL {what}");
@@ -76,7 +90,9 @@ impl Report {
 
     /// Shows what didn't pass once more, then the sum; whether nothing failed.
     pub(crate) fn close(self) -> bool {
-        let seen = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let without_second: Vec<String> = seen.failed_once.drain().map(|title| format!("{title}: failed")).collect();
+        seen.failed.extend(without_second);
         if !seen.skipped.is_empty() {
             println!("\n{} tests could not run:", seen.skipped.len());
             seen.skipped.iter().for_each(|line| println!("  SKIPPED {line}"));
@@ -84,6 +100,10 @@ impl Report {
         if !seen.lost.is_empty() {
             println!("\n{} labs were lost under tests that were then tried again:", seen.lost.len());
             seen.lost.iter().for_each(|line| println!("  AGAIN {line}"));
+        }
+        if !seen.unsteady.is_empty() {
+            println!("\n{} tests failed at first and passed at the second trial:", seen.unsteady.len());
+            seen.unsteady.iter().for_each(|line| println!("  UNSTEADY {line}"));
         }
         if !seen.failed.is_empty() {
             println!("\n{} failures:", seen.failed.len());
@@ -107,4 +127,33 @@ pub(crate) fn ended(events: &[Event]) -> HashSet<&str> {
         Event::Started(_) => None,
     });
     titles.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(verdict: Verdict) -> Event {
+        Event::Ended { title: "boot".into(), verdict, seconds: 1.0, output: String::new() }
+    }
+
+    #[test]
+    fn a_second_trial_decides() {
+        let report = Report::default();
+        report.failed_once("lab: boot", "it froze");
+        report.event("lab", &ended(Verdict::Passed));
+        assert!(report.close());
+
+        let report = Report::default();
+        report.failed_once("lab: boot", "it froze");
+        report.event("lab", &ended(Verdict::Failed("it froze".into())));
+        assert!(!report.close());
+    }
+
+    #[test]
+    fn a_failure_without_a_second_trial_is_one() {
+        let report = Report::default();
+        report.failed_once("lab: boot", "it froze");
+        assert!(!report.close());
+    }
 }

@@ -76,19 +76,17 @@ impl Wizard {
             });
             ui.add_space(8.0);
         }
-        {
-            let fresh = std::mem::take(&mut self.fresh);
-            match self.source {
-                Source::Disc => self.show_file(ui, manager, "Disc", "An ISO file", files::DISC, fresh),
-                Source::Disk => self.show_file(ui, manager, "Disk image", "A raw or qcow2 file", files::DISK, fresh),
-                Source::Kernel => {
-                    self.show_file(ui, manager, "Kernel", "A bzImage or ELF file", files::ANY, fresh);
-                    self.show_kernel(ui, manager);
-                }
-                Source::Nothing => {}
+        let fresh = std::mem::take(&mut self.fresh);
+        match self.source {
+            Source::Disc => self.show_file(ui, manager, "Disc", "An ISO file", files::DISC, fresh),
+            Source::Disk => self.show_file(ui, manager, "Disk image", "A raw or qcow2 file", files::DISK, fresh),
+            Source::Kernel => {
+                self.show_file(ui, manager, "Kernel", "A bzImage or ELF file", files::ANY, fresh);
+                self.show_kernel(ui, manager);
             }
-            self.show_machine(ui, manager);
+            Source::Nothing => {}
         }
+        self.show_machine(ui, manager);
         ui.add_space(6.0);
         CollapsingHeader::new("More options").id_salt("more").show(ui, |ui| {
             self.show_more(ui, manager);
@@ -199,8 +197,9 @@ impl Wizard {
         form::row(ui, "Engine", "A PC with firmware, which runs any operating system for this processor", |ui| {
             ui.label("Full virtualization (KVM)")
         });
+        let range = super::memory_range(manager.detector.host().memory);
         let why = self.memory.why.clone();
-        let memory = form::row(ui, "Memory", &why, |ui| form::size(ui, &mut self.memory.value, super::memory_range()));
+        let memory = form::row(ui, "Memory", &why, |ui| form::size(ui, &mut self.memory.value, range));
         if memory.changed() {
             self.memory.choose();
         }

@@ -365,10 +365,9 @@ impl Wizard {
     }
 }
 
-/// The memory that can be chosen, in MiB.
-pub(super) fn memory_range() -> std::ops::RangeInclusive<u64> {
-    let host = launch::memory_of_this_computer().map_or(u64::MAX, mebibytes);
-    mebibytes(*limits::MEMORY.start())..=mebibytes(*limits::MEMORY.end()).min(host)
+/// The memory that can be chosen on a computer that has so much, in MiB.
+pub(super) fn memory_range(host: Size) -> std::ops::RangeInclusive<u64> {
+    mebibytes(*limits::MEMORY.start())..=mebibytes(host.min(*limits::MEMORY.end()))
 }
 
 /// Makes the machine, and starts it with its window. Gives its name; nothing is left of it if either fails.

@@ -62,25 +62,22 @@ impl MachineWindow {
     /// Makes the window as large as a new picture of this size, unless the person has given it a size of their own. The
     /// picture has `area` of it now.
     fn fit_window(&mut self, context: &egui::Context, picture: (u32, u32), area: Rect) {
-        if picture == self.fitted.picture || picture.0 == 0 || picture.1 == 0 {
-            return;
-        }
-        let now = context.viewport_rect().size();
         let (free, monitor) = context.input(|input| {
             let viewport = input.viewport();
             (!viewport.maximized.unwrap_or(false) && !viewport.fullscreen.unwrap_or(false), viewport.monitor_size)
         });
-        // A window manager may give a little more or less than what was asked for.
-        let own_size = self.fitted.window.is_some_and(|given| (given - now).abs().max_elem() > 2.0);
-        self.fitted.picture = picture;
-        if own_size || !free {
+        if !free {
             return;
         }
+        let now = context.viewport_rect().size();
         let bars = now - area.size();
-        let wanted = vec2(picture.0 as f32, picture.1 as f32) / context.pixels_per_point() + bars;
-        let wanted = monitor.map_or(wanted, |monitor| wanted.min(monitor * LARGEST));
-        self.fitted.window = Some(wanted);
-        context.send_viewport_cmd(ViewportCommand::InnerSize(wanted));
+        let wanted = self.fitted.ask(picture, now, |pixels| {
+            let wanted = pixels / context.pixels_per_point() + bars;
+            monitor.map_or(wanted, |monitor| wanted.min(monitor * LARGEST))
+        });
+        if let Some(wanted) = wanted {
+            context.send_viewport_cmd(ViewportCommand::InnerSize(wanted));
+        }
     }
 
     /// What went wrong, with what can be done.
