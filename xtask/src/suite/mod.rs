@@ -192,8 +192,8 @@ fn run_twice(mut order: Order, report: &Report) -> Result<()> {
 /// ended in the lab itself), so no test is at fault: one that was running then is tried again, at most [`TRIALS`] times in
 /// all, and the sum tells how many labs were lost.
 ///
-/// Once in many boots a guest freezes there as well, at no place in particular. A test that failed is therefore tried once more in
-/// a new lab, if there are no more than [`UNSTEADY_MOST`] in this place; the sum names those that passed only then.
+/// Once in many boots it saves its own host's registers as the guest's, which then freezes (`docs/limits.md`). A test that
+/// failed is therefore tried once more in a new lab, if there are no more than [`UNSTEADY_MOST`] in this place; the sum names those that passed only then.
 fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report: &Report) -> Result<()> {
     let file = order.out.join("order.json");
     lab.out = Some(order.out.clone());
