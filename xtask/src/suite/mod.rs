@@ -35,8 +35,9 @@ const GUESTS_VARIABLE: &str = "TANDEM_TEST_GUESTS";
 const GRACE: Duration = Duration::from_secs(120);
 /// How often a test is begun if the lab's processor fails under it.
 const TRIALS: u32 = 4;
-/// So many tests may fail in a place and be tried once more: what fails oftener is no accident.
-const UNSTEADY_MOST: usize = 2;
+/// So many tests may fail in a place and be tried once more. Two of 89 were seen to freeze in one run; what fails oftener is no
+/// accident.
+const UNSTEADY_MOST: usize = 4;
 
 /// What was asked for.
 struct Asked {
