@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
@@ -34,7 +34,12 @@ pub struct Manager<'a> {
 }
 
 /// The key code of Enter.
-const ENTER: u32 = 36;
+pub const ENTER: u32 = 36;
+
+/// After so long a page that has not opened was not asked for by a key that arrived.
+const PAGE_OPENS: Duration = Duration::from_secs(10);
+/// After so long what was typed is taken for lost.
+const TYPED_AGAIN: Duration = Duration::from_secs(20);
 
 /// The colour of the button that Enter presses.
 const DEFAULT_BUTTON: [u8; 3] = [0x1f, 0x63, 0xd6];
@@ -56,12 +61,24 @@ impl Manager<'_> {
     pub fn make<'t>(&self, tandem: &'t Tandem, file: &Path) -> Result<Machine<'t>> {
         // What the empty library offers shows that the window has begun.
         self.default_button()?;
-        self.window.shortcut("ctrl+n")?;
         let file = file.to_str().context("the path is text")?;
-        // The page's field takes the keyboard, and what the file is the page finds by itself.
+        let mut typed: Option<Instant> = None;
         let name = wait_until("a machine", PATIENCE, || {
-            self.window.shortcut("ctrl+a")?;
-            self.window.type_text(file)?;
+            if typed.is_none_or(|at| at.elapsed() > TYPED_AGAIN) {
+                // The window manager gives the window the keyboard in its own time.
+                self.window.activate()?;
+                self.window.shortcut("ctrl+n")?;
+                // A page that knows no file yet has no default button.
+                let open = || Ok(self.window.picture()?.middle_of(DEFAULT_BUTTON).is_none().then_some(()));
+                if wait_until("the page for a new machine", PAGE_OPENS, open).is_err() {
+                    return Ok(None);
+                }
+                // Its field has the keyboard.
+                self.window.shortcut("ctrl+a")?;
+                self.window.type_text(file)?;
+                typed = Some(Instant::now());
+            }
+            // What the file is the page finds by itself, and can be confirmed then.
             self.window.key(ENTER)?;
             let machines = tandem.json(&["list"])?;
             Ok(machines[0]["name"].as_str().map(str::to_owned))

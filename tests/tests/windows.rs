@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use whole_machine::{Console, Desktop, Machine, Patience, SoundServer, Tandem, Window, found, wait_until};
+use whole_machine::{Console, Desktop, ENTER, Machine, Patience, SoundServer, Tandem, Window, found, wait_until};
 
 /// Key codes of X.
 const HOST: u32 = 105;
@@ -13,7 +13,6 @@ const F: u32 = 41;
 const L: u32 = 46;
 const P: u32 = 33;
 const Q: u32 = 24;
-const ENTER: u32 = 36;
 const M: u32 = 58;
 const F2: u32 = 68;
 
