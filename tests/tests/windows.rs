@@ -5,19 +5,34 @@ use std::fs;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use whole_machine::{Console, Desktop, ENTER, Machine, Patience, SoundServer, Tandem, Window, found, wait_until};
-
-/// Key codes of X.
-const HOST: u32 = 105;
-const F: u32 = 41;
-const L: u32 = 46;
-const P: u32 = 33;
-const Q: u32 = 24;
-const M: u32 = 58;
-const F2: u32 = 68;
+use whole_machine::{
+    Console, Desktop, Key, Machine, Patience, SoundServer, Tandem, Window, Windowing, found, wait_until,
+};
 
 /// A part of the guest's picture in which nothing moves.
 const SKY: [u32; 4] = [20, 20, 900, 200];
+
+/// Makes each test one for X11 and one for Wayland.
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod x11 {
+            $(#[test] fn $test() -> anyhow::Result<()> { super::$test(super::Windowing::X11) })*
+        }
+        mod wayland {
+            $(#[test] fn $test() -> anyhow::Result<()> { super::$test(super::Windowing::Wayland) })*
+        }
+    };
+}
+
+on_both! {
+    a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse
+    a_window_is_closed_and_opened_again_while_the_machine_runs
+    a_machine_outlives_its_display_and_is_seen_on_another
+    full_screen_has_nothing_but_the_guest
+    full_screen_with_a_filter_takes_keys_and_makes_room_for_questions
+    a_click_leads_from_an_empty_library_to_a_picture
+    a_file_becomes_a_machine_by_the_wizard
+}
 
 /// Starts it with a window, and waits until the guest's picture is up.
 fn start<'a>(tandem: &Tandem, machine: &Machine<'_>, desktop: &'a Desktop) -> Result<Window<'a>> {
@@ -33,7 +48,7 @@ fn start_in<'a>(
 ) -> Result<Window<'a>> {
     let mut command = tandem.command(["start", "Welcome"]);
     // There is no graphics processor.
-    command.env("DISPLAY", desktop.name()).env("TANDEM_SOFTWARE_SHADERS", "1");
+    desktop.surround(&mut command).env("TANDEM_SOFTWARE_SHADERS", "1");
     let status = command.envs(surroundings).status().context("can't run tandem")?;
     ensure!(status.success(), "tandem start ended with {status}");
     let window = desktop.window("Welcome")?;
@@ -45,7 +60,7 @@ fn start_in<'a>(
 /// Opens the window of a machine that runs.
 fn open<'a>(tandem: &Tandem, desktop: &'a Desktop) -> Result<(Child, Window<'a>)> {
     let mut command = tandem.command(["window", "Welcome"]);
-    let child = command.env("DISPLAY", desktop.name()).stderr(Stdio::null()).spawn().context("can't run tandem")?;
+    let child = desktop.surround(&mut command).stderr(Stdio::null()).spawn().context("can't run tandem")?;
     Ok((child, desktop.window("Welcome")?))
 }
 
@@ -73,41 +88,39 @@ fn wait_until_pointed(machine: &Machine<'_>, window: &Window<'_>) -> Result<()> 
     })
 }
 
-#[test]
-fn a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse() -> Result<()> {
-    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+fn a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse(windowing: Windowing) -> Result<()> {
+    let (desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
     let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     let (x, y) = wait_until_shown(&tandem, &machine, &window)?;
     window.type_text("Hello")?;
-    window.key(ENTER)?;
+    window.key(Key::ENTER)?;
     machine.wait_for_serial("line Hello", Patience::REACTION)?;
     window.click(x + 500, y + 300)?;
     wait_until_pointed(&machine, &window)?;
-    window.key(HOST)?;
-    window.chord(&[HOST, P])?;
+    window.key(Key::HOST)?;
+    window.chord(&[Key::HOST, Key::P])?;
     machine.wait_for_state("paused", Patience::REACTION)?;
-    window.chord(&[HOST, P])?;
+    window.chord(&[Key::HOST, Key::P])?;
     machine.wait_for_state("running", Patience::REACTION)
 }
 
-#[test]
-fn a_window_is_closed_and_opened_again_while_the_machine_runs() -> Result<()> {
-    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+fn a_window_is_closed_and_opened_again_while_the_machine_runs(windowing: Windowing) -> Result<()> {
+    let (desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
     let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
-    window.chord(&[HOST, Q])?;
+    window.chord(&[Key::HOST, Key::Q])?;
     // It asks, and Enter keeps the machine running.
     wait_until("the window's end", Patience::REACTION, || {
-        window.key(ENTER).ok();
-        Ok(desktop.wait_gone("Welcome").is_ok().then_some(()))
+        window.key(Key::ENTER)?;
+        Ok((!desktop.shows("Welcome")?).then_some(()))
     })?;
     machine.wait_for_state("running", Patience::REACTION)?;
     let (mut child, window) = open(&tandem, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
     // A second one only brings the first to the front.
-    let status = tandem.command(["window", "Welcome"]).env("DISPLAY", desktop.name()).status()?;
+    let status = desktop.surround(&mut tandem.command(["window", "Welcome"])).status()?;
     ensure!(status.success(), "the second window ended with {status}");
     machine.ok("kill", &[])?;
     desktop.wait_gone("Welcome")?;
@@ -115,9 +128,8 @@ fn a_window_is_closed_and_opened_again_while_the_machine_runs() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_machine_outlives_its_display_and_is_seen_on_another() -> Result<()> {
-    let (mut desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+fn a_machine_outlives_its_display_and_is_seen_on_another(windowing: Windowing) -> Result<()> {
+    let (mut desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
     let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
@@ -127,7 +139,7 @@ fn a_machine_outlives_its_display_and_is_seen_on_another() -> Result<()> {
         let now = machine.serial()?.lines().filter(|line| line.starts_with("tick ")).count();
         Ok((now > before + 2).then_some(()))
     })?;
-    let other = Desktop::start()?;
+    let other = Desktop::start(windowing)?;
     let (mut child, window) = open(&tandem, &other)?;
     wait_until_shown(&tandem, &machine, &window)?;
     machine.ok("kill", &[])?;
@@ -136,21 +148,20 @@ fn a_machine_outlives_its_display_and_is_seen_on_another() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn full_screen_has_nothing_but_the_guest() -> Result<()> {
-    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+fn full_screen_has_nothing_but_the_guest(windowing: Windowing) -> Result<()> {
+    let (desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
     let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
-    window.chord(&[HOST, F])?;
+    window.chord(&[Key::HOST, Key::F])?;
     wait_until("full screen", Patience::REACTION, || Ok((window.picture()?.size() == (1600, 1000)).then_some(())))?;
-    window.chord(&[HOST, F])?;
+    window.chord(&[Key::HOST, Key::F])?;
     wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))
 }
 
 #[test]
 fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
-    let (desktop, sound, tandem) = (Desktop::start()?, SoundServer::start()?, Tandem::new()?);
+    let (desktop, sound, tandem) = (Desktop::start(Windowing::X11)?, SoundServer::start()?, Tandem::new()?);
     let machine = tandem.create_welcome()?;
     let window = start_in(&tandem, &machine, &desktop, sound.surroundings())?;
     wait_until_shown(&tandem, &machine, &window)?;
@@ -159,71 +170,69 @@ fn a_beep_is_heard_unless_it_is_muted() -> Result<()> {
         Ok((machine.counter("speaker.tone-changes")? >= 3 && sound.is_silent()?).then_some(()))
     })?;
     let before = sound.tones()?.len();
-    window.key(F2)?;
+    window.key(Key::F2)?;
     let heard = wait_until("a tone", Patience::REACTION, || Ok(sound.tones()?.get(before).copied()))?;
     ensure!((heard.hertz - 880.0).abs() < 15.0, "{heard:?}, and not 880 Hz");
     // A host that is busy makes it a little shorter or longer.
     ensure!((0.1..0.4).contains(&heard.seconds), "{heard:?}, and not a fifth of a second");
-    window.chord(&[HOST, M])?;
+    window.chord(&[Key::HOST, Key::M])?;
     let before = sound.tones()?.len();
     let beeps =
         || Ok::<_, anyhow::Error>(machine.serial()?.lines().filter(|line| line.starts_with("beep 880")).count());
     let beeped = beeps()?;
-    window.key(F2)?;
+    window.key(Key::F2)?;
     wait_until("the beep's end", Patience::REACTION, || Ok((beeps()? > beeped).then_some(())))?;
-    window.chord(&[HOST, M])?;
-    window.key(F2)?;
+    window.chord(&[Key::HOST, Key::M])?;
+    window.key(Key::F2)?;
     wait_until("another tone", Patience::REACTION, || Ok((sound.tones()?.len() > before).then_some(())))?;
     ensure!(sound.tones()?.len() == before + 1, "the muted tone was heard: {:?}", sound.tones()?);
     Ok(())
 }
 
-#[test]
-fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions() -> Result<()> {
-    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+fn full_screen_with_a_filter_takes_keys_and_makes_room_for_questions(windowing: Windowing) -> Result<()> {
+    let (desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
     let machine = tandem.create_welcome()?;
     let window = start(&tandem, &machine, &desktop)?;
     wait_until_shown(&tandem, &machine, &window)?;
     // Whole pixels are the first filter. Here they are as large as the screen's.
-    window.chord(&[HOST, L])?;
-    window.chord(&[HOST, F])?;
-    let full = desktop.window("Welcome .full screen.")?;
+    window.chord(&[Key::HOST, Key::L])?;
+    window.chord(&[Key::HOST, Key::F])?;
+    let full = desktop.window("Welcome (full screen)")?;
     let file = tandem.scratch("guest.png");
     wait_until("the guest's picture in full screen", Patience::REACTION, || {
         let (shown, guest) = (full.picture()?, machine.screenshot(&file)?);
         Ok((shown.size() == (1600, 1000) && found(&shown, &guest, SKY) == Some((288, 116))).then_some(()))
     })?;
     full.type_text("Hello")?;
-    full.key(ENTER)?;
+    full.key(Key::ENTER)?;
     machine.wait_for_serial("line Hello", Patience::REACTION)?;
     full.click(800, 500)?;
     wait_until_pointed(&machine, &full)?;
-    full.key(HOST)?;
+    full.key(Key::HOST)?;
     // The window beneath says that the machine is paused.
-    full.chord(&[HOST, P])?;
+    full.chord(&[Key::HOST, Key::P])?;
     machine.wait_for_state("paused", Patience::REACTION)?;
-    desktop.wait_gone("Welcome .full screen.")?;
+    desktop.wait_gone("Welcome (full screen)")?;
     // The window manager gives it the keyboard in its own time.
     window.activate()?;
-    window.chord(&[HOST, P])?;
+    window.chord(&[Key::HOST, Key::P])?;
     machine.wait_for_state("running", Patience::REACTION)?;
-    let full = desktop.window("Welcome .full screen.")?;
+    let full = desktop.window("Welcome (full screen)")?;
     full.activate()?;
     // The next filter fills the height of the screen.
-    full.chord(&[HOST, L])?;
+    full.chord(&[Key::HOST, Key::L])?;
     wait_until("a picture as large as the screen", Patience::REACTION, || {
         let shown = full.picture()?;
         Ok((found(&shown, &machine.screenshot(&file)?, SKY).is_none()).then_some(()))
     })?;
-    full.chord(&[HOST, F])?;
-    desktop.wait_gone("Welcome .full screen.")?;
+    full.chord(&[Key::HOST, Key::F])?;
+    desktop.wait_gone("Welcome (full screen)")?;
     wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))?;
     wait_until_shown(&tandem, &machine, &window).map(drop)
 }
 
-#[test]
-fn a_click_leads_from_an_empty_library_to_a_picture() -> Result<()> {
-    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+fn a_click_leads_from_an_empty_library_to_a_picture(windowing: Windowing) -> Result<()> {
+    let (desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
     let manager = desktop.manager(&tandem)?;
     let (x, y) = manager.default_button()?;
     manager.window.click(x, y)?;
@@ -236,9 +245,8 @@ fn a_click_leads_from_an_empty_library_to_a_picture() -> Result<()> {
     machine.wait_for_state("running", Patience::REACTION)
 }
 
-#[test]
-fn a_file_becomes_a_machine_by_the_wizard() -> Result<()> {
-    let (desktop, tandem) = (Desktop::start()?, Tandem::new()?);
+fn a_file_becomes_a_machine_by_the_wizard(windowing: Windowing) -> Result<()> {
+    let (desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
     let image = tandem.scratch("picture.img");
     fs::write(&image, assets::WELCOME)?;
     let manager = desktop.manager(&tandem)?;

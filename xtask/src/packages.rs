@@ -43,7 +43,9 @@ const PROGRAM: &[&str] = &[
 
 /// What the tests need besides.
 const TESTS: &[&str] = &[
-    // a desktop
+    // desktops
+    "sway",
+    "grim",
     "xvfb",
     "openbox",
     "xdotool",

@@ -19,7 +19,7 @@ use display::{
 };
 use eframe::{
     App, Frame as EframeFrame,
-    egui::{self, CentralPanel, CursorGrab, Panel, Ui, ViewportCommand},
+    egui::{self, CentralPanel, CursorGrab, Panel, Ui, Vec2, ViewportCommand},
 };
 use machine::{
     actions::Action,
@@ -119,6 +119,8 @@ pub(super) struct MachineWindow {
     /// The clipboard's text is to be typed when it comes.
     wants_clipboard: bool,
     fitted: Fitted,
+    /// Its size before full screen, in points.
+    windowed: Option<Vec2>,
 }
 
 impl MachineWindow {
@@ -151,6 +153,7 @@ impl MachineWindow {
             files: DesktopChooser::default(),
             wants_clipboard: false,
             fitted: Fitted::default(),
+            windowed: None,
         }
     }
 
@@ -239,6 +242,12 @@ impl MachineWindow {
     }
 
     fn set_full_screen(&mut self, context: &egui::Context, full: bool) {
+        let (monitor, at) = context.input(|input| (input.viewport().monitor_size, input.time));
+        if full && !self.full_screen {
+            self.windowed = Some(context.viewport_rect().size());
+        } else if !full && let (Some(monitor), Some(windowed)) = (monitor, self.windowed) {
+            self.fitted.leave_full_screen(monitor, windowed, at);
+        }
         self.full_screen = full;
         context.send_viewport_cmd(ViewportCommand::Fullscreen(full));
         if full {

@@ -9,7 +9,7 @@ use eframe::egui::{
 use machine::state::State;
 use storage::library::Presence;
 
-use super::{LARGEST, MachineWindow};
+use super::{LARGEST, MachineWindow, fitted};
 use crate::ui::theme;
 
 impl MachineWindow {
@@ -62,21 +62,26 @@ impl MachineWindow {
     /// Makes the window as large as a new picture of this size, unless the person has given it a size of their own. The
     /// picture has `area` of it now.
     fn fit_window(&mut self, context: &egui::Context, picture: (u32, u32), area: Rect) {
-        let (free, monitor) = context.input(|input| {
+        let (free, monitor, at) = context.input(|input| {
             let viewport = input.viewport();
-            (!viewport.maximized.unwrap_or(false) && !viewport.fullscreen.unwrap_or(false), viewport.monitor_size)
+            let free =
+                !self.full_screen && !viewport.maximized.unwrap_or(false) && !viewport.fullscreen.unwrap_or(false);
+            (free, viewport.monitor_size, input.time)
         });
         if !free {
             return;
         }
         let now = context.viewport_rect().size();
         let bars = now - area.size();
-        let wanted = self.fitted.ask(picture, now, |pixels| {
+        let wanted = self.fitted.ask(picture, now, at, |pixels| {
             let wanted = pixels / context.pixels_per_point() + bars;
             monitor.map_or(wanted, |monitor| wanted.min(monitor * LARGEST))
         });
         if let Some(wanted) = wanted {
             context.send_viewport_cmd(ViewportCommand::InnerSize(wanted));
+        }
+        if self.fitted.is_waiting() {
+            context.request_repaint_after(fitted::PATIENCE);
         }
     }
 

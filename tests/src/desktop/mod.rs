@@ -1,7 +1,10 @@
-//! A desktop to open windows on: an X server without a screen, a window manager, and a person made of `xdotool`.
+//! A desktop to open windows on: a display server without a screen, a window manager, and a person.
+
+mod keys;
+mod wayland;
+mod x11;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+pub use self::keys::Key;
+use self::keys::Stroke;
+use self::wayland::Wayland;
+use self::x11::X11;
 use crate::picture::Picture;
 use crate::tandem::{Machine, Tandem};
 use crate::wait::wait_until;
@@ -17,13 +24,39 @@ use crate::wait::wait_until;
 /// How long the server, or a window, may take to be there.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// An X server with a window manager; both end with the value.
+/// A display server with a window manager, and a person at it; they end with the value.
 pub struct Desktop {
-    name: String,
-    server: Child,
-    manager: Child,
+    server: Box<dyn Server>,
+    // After the server, whose files are in it.
     dir: TempDir,
     pictures: AtomicU32,
+}
+
+/// What a desktop is made of.
+trait Server {
+    /// Sets what programs find it by.
+    fn surround(&self, command: &mut Command);
+
+    /// What the windows of exactly that title are called, those that are shown.
+    fn find(&self, title: &str) -> Result<Vec<String>>;
+
+    /// Brings a window to the front, with the keyboard.
+    fn activate(&self, window: &str) -> Result<()>;
+
+    /// Presses keys and lets them go.
+    fn press(&self, strokes: &[Stroke]) -> Result<()>;
+
+    /// Clicks at a place in a window.
+    fn click(&self, window: &str, x: u32, y: u32) -> Result<()>;
+
+    /// Moves the mouse by so many counts.
+    fn move_by(&self, dx: i32, dy: i32) -> Result<()>;
+
+    /// Writes what a window shows, as PNG.
+    fn capture(&self, window: &str, file: &Path) -> Result<()>;
+
+    /// Ends it at once, as a crash would.
+    fn crash(&mut self) -> Result<()>;
 }
 
 /// The manager's window.
@@ -32,9 +65,6 @@ pub struct Manager<'a> {
     pub window: Window<'a>,
     process: Running,
 }
-
-/// The key code of Enter.
-pub const ENTER: u32 = 36;
 
 /// After so long a page that has not opened was not asked for by a key that arrived.
 const PAGE_OPENS: Duration = Duration::from_secs(10);
@@ -79,7 +109,7 @@ impl Manager<'_> {
                 typed = Some(Instant::now());
             }
             // What the file is the page finds by itself, and can be confirmed then.
-            self.window.key(ENTER)?;
+            self.window.key(Key::ENTER)?;
             let machines = tandem.json(&["list"])?;
             Ok(machines[0]["name"].as_str().map(str::to_owned))
         })?;
@@ -92,7 +122,7 @@ impl Manager<'_> {
     /// It doesn't end well.
     pub fn quit(mut self) -> Result<()> {
         self.window.activate()?;
-        self.window.desktop.person(&["key", "ctrl+q"])?;
+        self.window.shortcut("ctrl+q")?;
         let status = self.process.0.wait()?;
         ensure!(status.success(), "the manager ended with {status}");
         Ok(())
@@ -116,10 +146,18 @@ pub fn found(window: &Picture, guest: &Picture, part: [u32; 4]) -> Option<(u32, 
 /// A process that ends with the value.
 struct Running(Child);
 
+impl Running {
+    /// Ends it at once.
+    fn end(&mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.end().ok();
     }
 }
 
@@ -129,45 +167,32 @@ pub struct Window<'a> {
     id: String,
 }
 
+/// What speaks with programs that have windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Windowing {
+    /// An X server (Xvfb) with a window manager (openbox).
+    X11,
+    /// A Wayland compositor (sway).
+    Wayland,
+}
+
 impl Desktop {
     /// With a screen of 1600 by 1000 pixels.
     ///
     /// # Errors
     /// The server or the window manager could not be started.
-    pub fn start() -> Result<Self> {
+    pub fn start(windowing: Windowing) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("desktop").tempdir()?;
-        // It chooses a free number, and tells it when it is ready.
-        let mut server = Command::new("Xvfb");
-        server.args(["-displayfd", "1", "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]);
-        server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut server = server.spawn().context("can't run Xvfb")?;
-        let mut number = String::new();
-        let output = server.stdout.take().context("a pipe was asked for")?;
-        BufReader::new(output).read_line(&mut number).context("the X server says nothing")?;
-        let name = format!(":{}", number.trim());
-        ensure!(name.len() > 1, "the X server did not start");
-        let mut manager = Command::new("openbox");
-        manager.env("DISPLAY", &name).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let manager = manager.spawn().context("can't run openbox")?;
-        let desktop = Desktop { name, server, manager, dir, pictures: AtomicU32::new(0) };
-        wait_until("the window manager", PATIENCE, || {
-            let said = desktop.command("xprop").args(["-root", "_NET_SUPPORTING_WM_CHECK"]).output()?;
-            Ok(String::from_utf8_lossy(&said.stdout).contains("window id").then_some(()))
-        })?;
-        Ok(desktop)
+        let server: Box<dyn Server> = match windowing {
+            Windowing::X11 => Box::new(X11::start()?),
+            Windowing::Wayland => Box::new(Wayland::start(dir.path())?),
+        };
+        Ok(Desktop { server, dir, pictures: AtomicU32::new(0) })
     }
 
-    /// What `DISPLAY` has to be.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// A program on this desktop, not started yet.
-    #[must_use]
-    pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY").stdin(Stdio::null());
+    /// Lets a program, which is not started yet, be on this desktop.
+    pub fn surround<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        self.server.surround(command);
         command
     }
 
@@ -177,7 +202,7 @@ impl Desktop {
     /// It doesn't open.
     pub fn manager(&self, tandem: &Tandem) -> Result<Manager<'_>> {
         let mut command = tandem.command::<&str>([]);
-        let process = command.env("DISPLAY", &self.name).stderr(Stdio::null()).spawn().context("can't run tandem")?;
+        let process = self.surround(&mut command).stderr(Stdio::null()).spawn().context("can't run tandem")?;
         // It is ended with the value from now on, whatever happens.
         let process = Running(process);
         let window = self.window("Tandem")?;
@@ -190,8 +215,17 @@ impl Desktop {
     /// # Errors
     /// None came.
     pub fn window(&self, title: &str) -> Result<Window<'_>> {
-        let id = wait_until(&format!("the window {title:?}"), PATIENCE, || Ok(self.find(title)?.into_iter().next()))?;
+        let id =
+            wait_until(&format!("the window {title:?}"), PATIENCE, || Ok(self.server.find(title)?.into_iter().next()))?;
         Ok(Window { desktop: self, id })
+    }
+
+    /// Whether there is a window of that title.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn shows(&self, title: &str) -> Result<bool> {
+        Ok(!self.server.find(title)?.is_empty())
     }
 
     /// Waits until there is no window of that title.
@@ -199,44 +233,19 @@ impl Desktop {
     /// # Errors
     /// One stays.
     pub fn wait_gone(&self, title: &str) -> Result<()> {
-        wait_until(&format!("the end of {title:?}"), PATIENCE, || Ok(self.find(title)?.is_empty().then_some(())))
+        wait_until(&format!("the end of {title:?}"), PATIENCE, || Ok((!self.shows(title)?).then_some(())))
     }
 
-    /// The numbers of the windows of that title that are shown.
-    fn find(&self, title: &str) -> Result<Vec<String>> {
-        let said = self.command("xdotool").args(["search", "--onlyvisible", "--name", &format!("^{title}$")]).output();
-        let said = said.context("can't run xdotool")?;
-        Ok(String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect())
-    }
-
-    fn person(&self, words: &[&str]) -> Result<String> {
-        let said = self.command("xdotool").args(words).output().context("can't run xdotool")?;
-        let err = String::from_utf8_lossy(&said.stderr).into_owned();
-        ensure!(said.status.success(), "xdotool {} failed: {}", words.join(" "), err.trim());
-        Ok(String::from_utf8_lossy(&said.stdout).into_owned())
-    }
-
-    /// Ends the X server at once, as a crash would.
+    /// Ends the server at once, as a crash would.
     ///
     /// # Errors
     /// It can't be ended.
     pub fn crash(&mut self) -> Result<()> {
-        self.server.kill()?;
-        self.server.wait()?;
-        Ok(())
+        self.server.crash()
     }
 
     fn picture_file(&self) -> PathBuf {
         self.dir.path().join(format!("{}.png", self.pictures.fetch_add(1, Ordering::Relaxed)))
-    }
-}
-
-impl Drop for Desktop {
-    fn drop(&mut self) {
-        for child in [&mut self.manager, &mut self.server] {
-            child.kill().ok();
-            child.wait().ok();
-        }
     }
 }
 
@@ -246,42 +255,39 @@ impl Window<'_> {
     /// # Errors
     /// It is gone.
     pub fn activate(&self) -> Result<()> {
-        self.desktop.person(&["windowactivate", "--sync", &self.id]).map(drop)
+        self.desktop.server.activate(&self.id)
     }
 
-    /// Presses a key, by its X key code: a name may bring modifiers with it.
+    /// Presses a key.
     ///
     /// # Errors
     /// The server is gone.
-    pub fn key(&self, code: u32) -> Result<()> {
-        self.desktop.person(&["key", &code.to_string()]).map(drop)
+    pub fn key(&self, key: Key) -> Result<()> {
+        self.chord(&[key])
     }
 
     /// Presses a key with others held, as `ctrl+n`.
     ///
     /// # Errors
-    /// The server is gone.
+    /// The server is gone, or there is no such key.
     pub fn shortcut(&self, keys: &str) -> Result<()> {
-        self.desktop.person(&["key", keys]).map(drop)
+        self.chord(&keys::named(keys)?)
     }
 
     /// Presses keys together, the first ones held.
     ///
     /// # Errors
     /// The server is gone.
-    pub fn chord(&self, codes: &[u32]) -> Result<()> {
-        let codes: Vec<String> = codes.iter().map(u32::to_string).collect();
-        let down = codes.iter().flat_map(|code| ["keydown", code]);
-        let up = codes.iter().rev().flat_map(|code| ["keyup", code]);
-        self.desktop.person(&down.chain(up).collect::<Vec<_>>()).map(drop)
+    pub fn chord(&self, keys: &[Key]) -> Result<()> {
+        self.desktop.server.press(&keys::chord(keys))
     }
 
     /// Types a text.
     ///
     /// # Errors
-    /// The server is gone.
+    /// The server is gone, or the keyboard doesn't have a character.
     pub fn type_text(&self, text: &str) -> Result<()> {
-        self.desktop.person(&["type", text]).map(drop)
+        self.desktop.server.press(&keys::typed(text)?)
     }
 
     /// Clicks at a place in it.
@@ -289,8 +295,7 @@ impl Window<'_> {
     /// # Errors
     /// It is gone.
     pub fn click(&self, x: u32, y: u32) -> Result<()> {
-        let (x, y) = (x.to_string(), y.to_string());
-        self.desktop.person(&["mousemove", "--window", &self.id, &x, &y, "click", "1"]).map(drop)
+        self.desktop.server.click(&self.id, x, y)
     }
 
     /// Moves the mouse by so many counts.
@@ -298,15 +303,7 @@ impl Window<'_> {
     /// # Errors
     /// The server is gone.
     pub fn move_by(&self, dx: i32, dy: i32) -> Result<()> {
-        self.desktop.person(&["mousemove_relative", "--", &dx.to_string(), &dy.to_string()]).map(drop)
-    }
-
-    /// Asks it to close, by the window manager's key for that.
-    ///
-    /// # Errors
-    /// It is gone.
-    pub fn ask_to_close(&self) -> Result<()> {
-        self.desktop.person(&["key", "alt+F4"]).map(drop)
+        self.desktop.server.move_by(dx, dy)
     }
 
     /// What it shows.
@@ -315,10 +312,7 @@ impl Window<'_> {
     /// It is gone.
     pub fn picture(&self) -> Result<Picture> {
         let file = self.desktop.picture_file();
-        let png = format!("png24:{}", file.display());
-        let said = self.desktop.command("import").args(["-window", &self.id, "-depth", "8", &png]).output();
-        let said = said.context("can't run ImageMagick's import")?;
-        ensure!(said.status.success(), "import failed: {}", String::from_utf8_lossy(&said.stderr).trim());
+        self.desktop.server.capture(&self.id, &file)?;
         let picture = Picture::from_png(&file)?;
         self.keep(&file);
         Ok(picture)
@@ -331,4 +325,13 @@ impl Window<'_> {
         }
         let _ = fs::remove_file(file);
     }
+}
+
+/// Runs one of the desktop's programs, and gives what it printed.
+fn said(mut command: Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("can't run {program}"))?;
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{program} failed: {}", err.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,0 +1,101 @@
+//! The keys of a keyboard with the American layout, by Linux's key codes (`linux/input-event-codes.h`).
+
+use anyhow::{Context, Result};
+
+/// A key, by Linux's code for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key(pub(super) u32);
+
+/// A key that is pressed (`true`) or let go.
+pub(super) type Stroke = (Key, bool);
+
+impl Key {
+    /// Enter.
+    pub const ENTER: Key = Key(28);
+    /// The function key F2.
+    pub const F2: Key = Key(60);
+    /// The right Ctrl, by which a machine's window is spoken to.
+    pub const HOST: Key = Key(97);
+    /// The key of the letter F.
+    pub const F: Key = Key(33);
+    /// The key of the letter L.
+    pub const L: Key = Key(38);
+    /// The key of the letter M.
+    pub const M: Key = Key(50);
+    /// The key of the letter P.
+    pub const P: Key = Key(25);
+    /// The key of the letter Q.
+    pub const Q: Key = Key(16);
+    const CTRL: Key = Key(29);
+    const SHIFT: Key = Key(42);
+    const ALT: Key = Key(56);
+
+    /// The bit of the modifier (X11 protocol, "Keycodes and modifiers") that the key is.
+    pub(super) fn modifier(self) -> u32 {
+        match self.0 {
+            42 | 54 => 1,
+            29 | 97 => 4,
+            56 | 100 => 8,
+            _ => 0,
+        }
+    }
+}
+
+/// The characters of the keys, by rows, without and with Shift, and the code of a row's first key.
+const ROWS: [(&str, &str, u32); 5] = [
+    ("1234567890-=", "!@#$%^&*()_+", 2),
+    ("qwertyuiop[]", "QWERTYUIOP{}", 16),
+    ("asdfghjkl;'`", "ASDFGHJKL:\"~", 30),
+    ("\\zxcvbnm,./", "|ZXCVBNM<>?", 43),
+    (" ", " ", 57),
+];
+
+/// The key of a character, and whether Shift has to be held.
+fn key(character: char) -> Option<(Key, bool)> {
+    ROWS.iter().find_map(|(plain, shifted, first)| {
+        let at = |row: &str| row.chars().position(|one| one == character);
+        let found = at(plain).map(|index| (index, false)).or_else(|| at(shifted).map(|index| (index, true)));
+        let (index, shift) = found?;
+        Some((Key(first + u32::try_from(index).ok()?), shift))
+    })
+}
+
+/// Keys together, the first ones held.
+pub(super) fn chord(keys: &[Key]) -> Vec<Stroke> {
+    keys.iter().map(|&key| (key, true)).chain(keys.iter().rev().map(|&key| (key, false))).collect()
+}
+
+/// The keys that type a text.
+pub(super) fn typed(text: &str) -> Result<Vec<Stroke>> {
+    let mut strokes = Vec::new();
+    for character in text.chars() {
+        let (key, shift) = key(character).with_context(|| format!("there is no key for {character:?}"))?;
+        strokes.extend(if shift { chord(&[Key::SHIFT, key]) } else { chord(&[key]) });
+    }
+    Ok(strokes)
+}
+
+/// The keys of a shortcut, as `ctrl+n`.
+pub(super) fn named(shortcut: &str) -> Result<Vec<Key>> {
+    let one = |name: &str| match name {
+        "ctrl" => Ok(Key::CTRL),
+        "shift" => Ok(Key::SHIFT),
+        "alt" => Ok(Key::ALT),
+        _ => name.chars().next().and_then(key).map(|(key, _)| key).with_context(|| format!("there is no key {name:?}")),
+    };
+    shortcut.split('+').map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_on_their_keys() {
+        assert_eq!(typed("/").unwrap(), chord(&[Key(53)]));
+        assert_eq!(typed("M").unwrap(), chord(&[Key::SHIFT, Key::M]));
+        assert_eq!(typed("\"`").unwrap(), [chord(&[Key::SHIFT, Key(40)]), chord(&[Key(41)])].concat());
+        assert_eq!(typed("p\u{e4}").unwrap_err().to_string(), "there is no key for 'ä'");
+        assert_eq!(named("ctrl+shift+p").unwrap(), [Key::CTRL, Key::SHIFT, Key::P]);
+    }
+}
