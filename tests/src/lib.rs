@@ -20,7 +20,7 @@ pub mod tandem;
 pub mod wait;
 
 pub use console::Console;
-pub use desktop::{Desktop, Key, Manager, Window, Windowing, found};
+pub use desktop::{Desktop, Key, Manager, Stopwatch, Window, Windowing, found};
 pub use guests::{Guest, SECOND_DISK};
 pub use picture::Picture;
 pub use sound::SoundServer;

@@ -38,7 +38,13 @@ pub fn wait_closely<T>(what: &str, limit: Duration, look: impl FnMut() -> Result
     wait(what, limit, CLOSE_POLL, look)
 }
 
-fn wait<T>(what: &str, limit: Duration, poll: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+/// The same, with a look every `poll`.
+pub(crate) fn wait<T>(
+    what: &str,
+    limit: Duration,
+    poll: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(value) = look()? {

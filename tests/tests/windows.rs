@@ -3,14 +3,22 @@
 use std::ffi::OsString;
 use std::fs;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use whole_machine::{
-    Console, Desktop, Key, Machine, Patience, SoundServer, Tandem, Window, Windowing, found, wait_until,
+    Console, Desktop, Key, Machine, Patience, SoundServer, Stopwatch, Tandem, Window, Windowing, found, host,
+    wait_until,
 };
 
 /// A part of the guest's picture in which nothing moves.
 const SKY: [u32; 4] = [20, 20, 900, 200];
+
+/// Where the guest says which key was pressed or let go: left, top, width, height in its picture.
+const KEY_CODE: [u16; 4] = [330, 672, 190, 22];
+const STROKES: u64 = 60;
+/// Of a screen with sixty in a second.
+const TWO_FRAMES: Duration = Duration::from_micros(33_333);
 
 /// Makes each test one for X11 and one for Wayland.
 macro_rules! on_both {
@@ -157,6 +165,35 @@ fn full_screen_has_nothing_but_the_guest(windowing: Windowing) -> Result<()> {
     wait_until("full screen", Patience::REACTION, || Ok((window.picture()?.size() == (1600, 1000)).then_some(())))?;
     window.chord(&[Key::HOST, Key::F])?;
     wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))
+}
+
+#[test]
+fn a_key_changes_a_pixel_within_two_frames() -> Result<()> {
+    if std::env::var_os("LAB").is_some() {
+        host::skip("on the lab's software processor, times say nothing");
+        return Ok(());
+    }
+    let (desktop, tandem) = (Desktop::start(Windowing::X11)?, Tandem::new()?);
+    let machine = tandem.create_welcome()?;
+    let window = start(&tandem, &machine, &desktop)?;
+    let (x, y) = wait_until_shown(&tandem, &machine, &window)?;
+    let (x, y) = (u16::try_from(x)?, u16::try_from(y)?);
+    let [left, top, width, height] = KEY_CODE;
+    let stopwatch = Stopwatch::new(&window, [x + left, y + top, width, height])?;
+    let mut took = Vec::new();
+    for stroke in 0..STROKES {
+        // A person's strokes are not in step with the pictures.
+        std::thread::sleep(Duration::from_millis(40 + stroke * 7 % 31));
+        took.push(if stroke % 2 == 0 { stopwatch.press(Key::A)? } else { stopwatch.release(Key::A)? });
+    }
+    took.sort();
+    let [quarter, median, most] = [4, 2, 1].map(|part| took[took.len() / part - 1]);
+    eprintln!(
+        "from a key to a changed pixel: a quarter within {quarter:?}, half within {median:?}, all within {most:?}"
+    );
+    // A busy computer delays some of them: what the program itself takes the quick ones tell.
+    ensure!(quarter <= TWO_FRAMES, "only a quarter is within {quarter:?}");
+    Ok(())
 }
 
 #[test]

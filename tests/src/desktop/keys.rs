@@ -6,6 +6,9 @@ use anyhow::{Context, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key(pub(super) u32);
 
+/// What an X server adds to Linux's key codes.
+pub(super) const FIRST_X_CODE: u32 = 8;
+
 /// A key that is pressed (`true`) or let go.
 pub(super) type Stroke = (Key, bool);
 
@@ -16,6 +19,8 @@ impl Key {
     pub const F2: Key = Key(60);
     /// The right Ctrl, by which a machine's window is spoken to.
     pub const HOST: Key = Key(97);
+    /// The key of the letter A.
+    pub const A: Key = Key(30);
     /// The key of the letter F.
     pub const F: Key = Key(33);
     /// The key of the letter L.

@@ -1,6 +1,7 @@
 //! A desktop to open windows on: a display server without a screen, a window manager, and a person.
 
 mod keys;
+mod latency;
 mod wayland;
 mod x11;
 
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 pub use self::keys::Key;
 use self::keys::Stroke;
+pub use self::latency::Stopwatch;
 use self::wayland::Wayland;
 use self::x11::X11;
 use crate::picture::Picture;

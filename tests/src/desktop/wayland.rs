@@ -128,7 +128,8 @@ impl Wayland {
     /// Where a window is on the screen: left, top, width and height.
     fn place(&self, window: &str) -> Result<[u32; 4]> {
         let windows = self.windows()?;
-        let found = windows.iter().find(|one| one["id"].to_string() == window);
+        let id: u64 = window.parse()?;
+        let found = windows.iter().find(|one| one["id"].as_u64() == Some(id));
         let rect = &found.with_context(|| format!("window {window} is gone"))?["rect"];
         let number = |name: &str| rect[name].as_u64().and_then(|number| u32::try_from(number).ok());
         let place = || Some([number("x")?, number("y")?, number("width")?, number("height")?]);

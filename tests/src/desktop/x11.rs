@@ -6,12 +6,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::keys::Stroke;
+use super::keys::{FIRST_X_CODE, Stroke};
 use super::{PATIENCE, Running, Server, said};
 use crate::wait::wait_until;
-
-/// What an X server adds to Linux's key codes.
-const FIRST_CODE: u32 = 8;
 
 /// Xvfb with openbox.
 pub(super) struct X11 {
@@ -82,7 +79,7 @@ impl Server for X11 {
     fn press(&self, strokes: &[Stroke]) -> Result<()> {
         let word = |&(key, down): &Stroke| {
             let verb = if down { "keydown" } else { "keyup" };
-            [verb.to_owned(), (key.0 + FIRST_CODE).to_string()]
+            [verb.to_owned(), (key.0 + FIRST_X_CODE).to_string()]
         };
         let words: Vec<String> = strokes.iter().flat_map(word).collect();
         self.person(&words.iter().map(String::as_str).collect::<Vec<_>>()).map(drop)
