@@ -121,6 +121,8 @@ pub(super) struct MachineWindow {
     fitted: Fitted,
     /// Its size before full screen, in points.
     windowed: Option<Vec2>,
+    /// From when the time of its changes counts: egui's own stands still while the window is covered.
+    began: Instant,
 }
 
 impl MachineWindow {
@@ -154,6 +156,7 @@ impl MachineWindow {
             wants_clipboard: false,
             fitted: Fitted::default(),
             windowed: None,
+            began: Instant::now(),
         }
     }
 
@@ -242,11 +245,11 @@ impl MachineWindow {
     }
 
     fn set_full_screen(&mut self, context: &egui::Context, full: bool) {
-        let (monitor, at) = context.input(|input| (input.viewport().monitor_size, input.time));
+        let monitor = context.input(|input| input.viewport().monitor_size);
         if full && !self.full_screen {
             self.windowed = Some(context.viewport_rect().size());
         } else if !full && let (Some(monitor), Some(windowed)) = (monitor, self.windowed) {
-            self.fitted.leave_full_screen(monitor, windowed, at);
+            self.fitted.leave_full_screen(monitor, windowed, self.began.elapsed().as_secs_f64());
         }
         self.full_screen = full;
         context.send_viewport_cmd(ViewportCommand::Fullscreen(full));

@@ -36,6 +36,8 @@ struct Asked {
 
 /// After so long a change is asked for again that was not carried out, or was taken back.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+/// After so long a change that was carried out is not taken back any more.
+const SETTLED: f64 = 1.0;
 /// So often at most: not every desktop lets a window choose.
 const TIMES_MOST: u32 = 4;
 
@@ -62,7 +64,7 @@ impl Fitted {
                 asked.at = at;
                 return Some(asked.to);
             }
-            if over && asked.done {
+            if asked.done && at - asked.at > SETTLED {
                 self.asked = None;
             }
         }
@@ -113,7 +115,7 @@ mod tests {
     /// A frame that comes long after the last.
     fn ask(fitted: &mut Fitted, picture: (u32, u32), now: Vec2) -> Option<Vec2> {
         let at = fitted.asked.as_ref().map_or(0.0, |asked| asked.at);
-        ask_at(fitted, picture, now, at + 1.0)
+        ask_at(fitted, picture, now, at + 2.0)
     }
 
     fn ask_at(fitted: &mut Fitted, picture: (u32, u32), now: Vec2, at: f64) -> Option<Vec2> {
@@ -169,7 +171,7 @@ mod tests {
         assert!(fitted.is_waiting());
         assert_eq!(ask_at(&mut fitted, GRAPHICS, AT_FIRST, 0.3), Some(wanted));
         assert_eq!(ask_at(&mut fitted, GRAPHICS, wanted, 0.4), None);
-        assert_eq!(ask_at(&mut fitted, GRAPHICS, wanted, 0.6), None);
+        assert_eq!(ask_at(&mut fitted, GRAPHICS, wanted, 1.6), None);
         assert!(!fitted.is_waiting());
         assert_eq!(ask_at(&mut fitted, GRAPHICS, AT_FIRST, 9.0), None, "that is what the person wants");
         assert_eq!(ask_at(&mut fitted, TEXT, AT_FIRST, 9.1), None);
@@ -180,14 +182,14 @@ mod tests {
         let (full, own) = (vec2(1600.0, 1000.0), vec2(900.0, 700.0));
         let mut fitted = Fitted::default();
         let wanted = ask_at(&mut fitted, GRAPHICS, AT_FIRST, 0.0).unwrap();
-        assert_eq!(ask_at(&mut fitted, GRAPHICS, wanted, 0.5), None);
-        assert_eq!(ask_at(&mut fitted, GRAPHICS, own, 1.0), None);
+        assert_eq!(ask_at(&mut fitted, GRAPHICS, wanted, 1.5), None);
+        assert_eq!(ask_at(&mut fitted, GRAPHICS, own, 1.6), None);
         fitted.leave_full_screen(full, own, 2.0);
         assert_eq!(ask_at(&mut fitted, GRAPHICS, full, 2.1), None, "the compositor may do it yet");
         assert_eq!(ask_at(&mut fitted, GRAPHICS, full, 2.4), Some(own));
         assert_eq!(ask_at(&mut fitted, GRAPHICS, own, 2.5), None);
-        assert_eq!(ask_at(&mut fitted, GRAPHICS, own, 3.0), None);
-        assert_eq!(ask_at(&mut fitted, TEXT, own, 3.1), None, "it is the person's");
+        assert_eq!(ask_at(&mut fitted, GRAPHICS, own, 4.0), None);
+        assert_eq!(ask_at(&mut fitted, TEXT, own, 4.1), None, "it is the person's");
     }
 
     #[test]

@@ -62,16 +62,17 @@ impl MachineWindow {
     /// Makes the window as large as a new picture of this size, unless the person has given it a size of their own. The
     /// picture has `area` of it now.
     fn fit_window(&mut self, context: &egui::Context, picture: (u32, u32), area: Rect) {
-        let (free, monitor, at) = context.input(|input| {
+        let (free, monitor) = context.input(|input| {
             let viewport = input.viewport();
             let free =
                 !self.full_screen && !viewport.maximized.unwrap_or(false) && !viewport.fullscreen.unwrap_or(false);
-            (free, viewport.monitor_size, input.time)
+            (free, viewport.monitor_size)
         });
         if !free {
             return;
         }
         let now = context.viewport_rect().size();
+        let at = self.began.elapsed().as_secs_f64();
         let bars = now - area.size();
         let wanted = self.fitted.ask(picture, now, at, |pixels| {
             let wanted = pixels / context.pixels_per_point() + bars;
