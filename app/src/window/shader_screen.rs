@@ -182,8 +182,10 @@ impl ShaderScreen {
             cover.renderer.update(frame, &damage, placement);
         }
         cover.window.pre_present_notify();
-        if let Err(error) = cover.renderer.draw(()) {
-            self.fail(error.to_string());
+        match cover.renderer.draw(()) {
+            Ok(()) if cover.renderer.is_behind() => cover.window.request_redraw(),
+            Ok(()) => {}
+            Err(error) => self.fail(error.to_string()),
         }
     }
 }

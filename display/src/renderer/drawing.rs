@@ -2,7 +2,6 @@
 //! or one in memory, is for others to know.
 
 use machine::console::{Frame, Rect};
-use pixels::wgpu;
 
 use super::{Filter, RenderError, parts};
 use crate::scale::{Placement, Scaling};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use pixels::wgpu::{self, DeviceType};
+use wgpu::DeviceType;
 
 /// A processor that the shaders can run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +62,12 @@ pub(super) fn instance() -> wgpu::Instance {
     })
 }
 
-/// Whether `gpu` is what that adapter says it is.
-pub(super) fn is_same_kind(gpu: &Gpu, info: &wgpu::AdapterInfo) -> bool {
-    gpu.software == (info.device_type == DeviceType::Cpu)
+impl Gpu {
+    /// Its adapter.
+    pub(super) fn adapter(&self, instance: &wgpu::Instance) -> Option<wgpu::Adapter> {
+        let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+        adapters.into_iter().find(|adapter| adapter.get_info().name == self.name)
+    }
 }
 
 fn choose(adapters: &[(String, DeviceType)], allow_software: bool) -> Result<Gpu, NoGpu> {

@@ -2,8 +2,8 @@
 //!
 //! - [`painted::EguiRenderer`] (feature `egui`) puts the picture into egui's own drawing, beneath menus and messages. It works
 //!   on every display, and is what a window shows.
-//! - [`window::ShaderRenderer`] (feature `shaders`) draws with a [`Filter`] to a window that nobody else draws to, by Vulkan
-//!   through the crate `pixels`. It is meant for full screen, where [`gpu::find`] says that there is a graphics processor for it.
+//! - [`window::ShaderRenderer`] (feature `shaders`) draws with a [`Filter`] to a window that nobody else draws to, by Vulkan.
+//!   It is meant for full screen, where [`gpu::find`] says that there is a graphics processor for it.
 //! - [`offscreen::Offscreen`] (feature `shaders`) draws the same into memory.
 //!
 //! A surface has one owner, egui's is OpenGL's: the shaders need a window of their own, which covers egui's for as long as egui

@@ -1,7 +1,6 @@
 //! The shaders without a window: into memory, for tests and for whoever wants to keep what a person would see.
 
 use machine::console::{Frame, Rect};
-use pixels::wgpu;
 
 use super::{Filter, RenderError, Renderer, drawing::Drawing, gpu};
 use crate::scale::Placement;
@@ -21,8 +20,7 @@ impl Offscreen {
     /// # Errors
     /// It is gone, or its driver refuses.
     pub fn new(gpu: &gpu::Gpu, filter: Filter) -> Result<Self, RenderError> {
-        let adapters = pollster::block_on(gpu::instance().enumerate_adapters(wgpu::Backends::VULKAN));
-        let adapter = adapters.into_iter().find(|adapter| adapter.get_info().name == gpu.name());
+        let adapter = gpu.adapter(&gpu::instance());
         let adapter = adapter.ok_or_else(|| RenderError::Refused(format!("{gpu} is gone")))?;
         let wanted = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..wgpu::DeviceDescriptor::default() };
         let (device, queue) = pollster::block_on(adapter.request_device(&wanted))
@@ -85,7 +83,7 @@ impl Renderer for Offscreen {
         self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(error.to_string()))?;
         let mapped = told.recv().map_err(|error| lost(error.to_string()))?;
         mapped.map_err(|error| lost(error.to_string()))?;
-        let bytes = memory.get_mapped_range(..);
+        let bytes = memory.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
         for (y, row) in (0..target.height()).zip(bytes.chunks_exact(row_bytes as usize)) {
             for (pixel, bytes) in target.row_mut(y).iter_mut().zip(row.as_chunks::<4>().0) {
                 // Blue comes first; what comes last is how opaque it is.
