@@ -184,7 +184,7 @@ impl Connection {
                 machine.insert(&drive, &name, file.into())?;
             }
             Request::Console { display } => {
-                if let Some(taken) = machine.window().take(&display) {
+                if let Some(taken) = machine.window().take(&display, &self.socket)? {
                     self.window = Some(taken);
                     return Ok(Reply::Console);
                 }
@@ -208,7 +208,7 @@ impl Connection {
 }
 
 /// Whether the other end is gone. One that has only no more to say isn't.
-fn has_hung_up(socket: &UnixStream) -> bool {
+pub(super) fn has_hung_up(socket: &UnixStream) -> bool {
     let mut events = [PollFd::new(socket, PollFlags::empty())];
     poll(&mut events, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }

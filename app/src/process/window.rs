@@ -26,7 +26,7 @@ use machine::{
 use parking_lot::Mutex;
 use rustix::fs::MemfdFlags;
 
-use super::{input::Hands, machine::Machine};
+use super::{input::Hands, machine::Machine, server::has_hung_up};
 use crate::descriptors;
 
 /// How often a thread that waits for the machine's status looks whether its window is still there.
@@ -58,25 +58,30 @@ struct Open {
     id: u64,
     display: String,
     events: Sender<Event>,
+    socket: UnixStream,
 }
 
 impl WindowPlace {
-    /// Takes the place for a window on `display`. One on another display goes; one on the same comes to the front, and
-    /// `None` is given.
-    pub(super) fn take(self: &Arc<Self>, display: &str) -> Option<Taken> {
+    /// Takes the place for a window on `display`, at the other end of `socket`. One on another display goes; one on the
+    /// same comes to the front, and `None` is given, unless it has hung up: its process may take a while to end.
+    ///
+    /// # Errors
+    /// The process has no more descriptors.
+    pub(super) fn take(self: &Arc<Self>, display: &str, socket: &UnixStream) -> io::Result<Option<Taken>> {
+        let socket = socket.try_clone()?;
         let mut occupant = self.0.lock();
         if let Some(open) = &occupant.open {
             let same = open.display == display;
             let told = open.events.send(if same { Event::Raise } else { Event::Replaced });
-            if same && told.is_ok() {
-                return None;
+            if same && told.is_ok() && !has_hung_up(&open.socket) {
+                return Ok(None);
             }
         }
         let (events, received) = mpsc::channel();
         occupant.last += 1;
         let id = occupant.last;
-        occupant.open = Some(Open { id, display: display.to_owned(), events: events.clone() });
-        Some(Taken { place: self.clone(), id, events, received })
+        occupant.open = Some(Open { id, display: display.to_owned(), events: events.clone(), socket });
+        Ok(Some(Taken { place: self.clone(), id, events, received }))
     }
 
     /// Whether the one who took it as number `id` has it still.
@@ -293,17 +298,30 @@ mod tests {
 
     #[test]
     fn a_second_window_on_the_same_display_raises_the_first_and_one_on_another_takes_its_place() {
+        let (socket, _window) = UnixStream::pair().unwrap();
         let place = Arc::new(WindowPlace::default());
-        let first = place.take("x11:0").unwrap();
-        assert!(place.take("x11:0").is_none());
+        let first = place.take("x11:0", &socket).unwrap().unwrap();
+        assert!(place.take("x11:0", &socket).unwrap().is_none());
         assert_eq!(first.received.try_recv(), Ok(Event::Raise));
-        let second = place.take("x11:1").unwrap();
+        let second = place.take("x11:1", &socket).unwrap().unwrap();
         assert_eq!(first.received.try_recv(), Ok(Event::Replaced));
         // The first one's end doesn't give away the second one's place.
         drop(first);
-        assert!(place.take("x11:1").is_none());
+        assert!(place.take("x11:1", &socket).unwrap().is_none());
         drop(second);
-        assert!(place.take("x11:1").is_some());
+        assert!(place.take("x11:1", &socket).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_window_that_has_hung_up_is_not_waited_for() {
+        let place = Arc::new(WindowPlace::default());
+        let (socket, window) = UnixStream::pair().unwrap();
+        let first = place.take("x11:0", &socket).unwrap().unwrap();
+        window.shutdown(std::net::Shutdown::Both).unwrap();
+        let (socket, _window) = UnixStream::pair().unwrap();
+        let second = place.take("x11:0", &socket).unwrap().unwrap();
+        drop(first);
+        assert!(place.is_of(second.id));
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub(crate) trait Watcher {
 
     /// The window has or hasn't the keyboard.
     fn focus(&mut self, focused: bool);
+
+    /// What is down counts as up from now on.
+    fn let_go(&mut self);
 }
 
 /// One who lets egui see everything.
@@ -61,6 +64,8 @@ impl Watcher for () {
     }
 
     fn focus(&mut self, _focused: bool) {}
+
+    fn let_go(&mut self) {}
 }
 
 /// A second window, which covers eframe's while it is there. Its keys and buttons go to the [`Watcher`] like those of the first.
@@ -183,7 +188,10 @@ impl Shell<'_> {
             return;
         }
         self.covered = up;
-        self.focus.cover &= up;
+        if !up && std::mem::take(&mut self.focus.cover) {
+            // Where the keys come up that are down in a window which is gone, nobody tells.
+            self.watcher.borrow_mut().let_go();
+        }
         if let Some(window) = self.window {
             self.app.window_event(event_loop, window, WindowEvent::Occluded(up));
         }

@@ -121,8 +121,6 @@ pub(super) struct MachineWindow {
     fitted: Fitted,
     /// Its size before full screen, in points.
     windowed: Option<Vec2>,
-    /// From when the time of its changes counts: egui's own stands still while the window is covered.
-    began: Instant,
 }
 
 impl MachineWindow {
@@ -156,7 +154,6 @@ impl MachineWindow {
             wants_clipboard: false,
             fitted: Fitted::default(),
             windowed: None,
-            began: Instant::now(),
         }
     }
 
@@ -241,6 +238,7 @@ impl MachineWindow {
 
     fn close_surely(&mut self, context: &egui::Context) {
         self.closing = true;
+        self.link.hang_up();
         context.send_viewport_cmd(ViewportCommand::Close);
     }
 
@@ -249,7 +247,7 @@ impl MachineWindow {
         if full && !self.full_screen {
             self.windowed = Some(context.viewport_rect().size());
         } else if !full && let (Some(monitor), Some(windowed)) = (monitor, self.windowed) {
-            self.fitted.leave_full_screen(monitor, windowed, self.began.elapsed().as_secs_f64());
+            self.fitted.leave_full_screen(monitor, windowed, Instant::now());
         }
         self.full_screen = full;
         context.send_viewport_cmd(ViewportCommand::Fullscreen(full));
@@ -418,7 +416,8 @@ impl MachineWindow {
             context.send_viewport_cmd(ViewportCommand::Focus);
         }
         match over {
-            Some(Over::Replaced) if !self.closing => self.close_surely(context),
+            _ if self.closing => {}
+            Some(Over::Replaced) => self.close_surely(context),
             Some(Over::Ended) if self.ended.is_none() => self.has_ended(context),
             _ => {}
         }

@@ -92,11 +92,6 @@ impl Hands {
         self.focused
     }
 
-    fn let_go(&mut self) {
-        let released = self.keyboard.let_go();
-        self.link.input(released);
-    }
-
     fn ask(&mut self, asked: Asked) {
         self.asked.push_back(asked);
         if let Some(context) = &self.context {
@@ -169,5 +164,10 @@ impl Watcher for Hands {
         if let Some(context) = &self.context {
             context.request_repaint();
         }
+    }
+
+    fn let_go(&mut self) {
+        let released = self.keyboard.let_go();
+        self.link.input(released);
     }
 }

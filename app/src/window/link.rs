@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write},
+    net::Shutdown,
     os::{fd::OwnedFd, unix::fs::FileExt, unix::net::UnixStream},
     sync::{
         Arc,
@@ -96,6 +97,12 @@ impl Link {
     /// Whether anybody can see the picture.
     pub(super) fn visible(&self, visible: bool) {
         self.say(&FromWindow::Visible(visible));
+    }
+
+    /// Hangs up: from now on the machine has no window, even while this process takes its time to end.
+    pub(super) fn hang_up(&self) {
+        // Where it fails, the machine has hung up before.
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Whether what the machine plays is kept silent.

@@ -1,6 +1,6 @@
 //! A window that is as large as the guest's picture, until the person gives it another size.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eframe::egui::{Vec2, vec2};
 
@@ -25,8 +25,8 @@ struct Asked {
     /// The size before, and the one to be.
     from: Vec2,
     to: Vec2,
-    /// When it was asked for, in seconds, and how often.
-    at: f64,
+    /// When it was asked for, and how often.
+    at: Instant,
     times: u32,
     /// It has been seen.
     done: bool,
@@ -37,27 +37,29 @@ struct Asked {
 /// After so long a change is asked for again that was not carried out, or was taken back.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 /// After so long a change that was carried out is not taken back any more.
-const SETTLED: f64 = 1.0;
+const SETTLED: Duration = Duration::from_secs(1);
 /// So often at most: not every desktop lets a window choose.
 const TIMES_MOST: u32 = 4;
 
 impl Fitted {
     /// The size to ask for, in points, if the window shall be changed. It is `now` large; `wanted` makes the window's size of
-    /// the picture's. Called for each frame, which is of the time `at` in seconds, in which the window's size is not the
-    /// desktop's (maximized, full screen).
+    /// the picture's. Called for each frame, which is of the time `at`, in which the window's size is not the desktop's
+    /// (maximized, full screen).
     pub(super) fn ask(
         &mut self,
         picture: (u32, u32),
         now: Vec2,
-        at: f64,
+        at: Instant,
         wanted: impl FnOnce(Vec2) -> Vec2,
     ) -> Option<Vec2> {
         if let Some(asked) = &mut self.asked {
             let old = is_about(asked.from, now);
-            let over = at - asked.at > PATIENCE.as_secs_f64();
+            let over = at - asked.at > PATIENCE;
             if !old {
                 asked.done = true;
-                self.given = if asked.restores { self.given } else { Some(now) };
+                if !asked.restores {
+                    self.given = Some(now);
+                }
             }
             if old && over && asked.times < TIMES_MOST && picture == self.picture {
                 asked.times += 1;
@@ -88,7 +90,7 @@ impl Fitted {
 
     /// Says that the window leaves full screen at the time `at`, where it was `full` large, and was `before` large before that.
     /// A compositor may leave it as large as the screen.
-    pub(super) fn leave_full_screen(&mut self, full: Vec2, before: Vec2, at: f64) {
+    pub(super) fn leave_full_screen(&mut self, full: Vec2, before: Vec2, at: Instant) {
         self.asked = Some(Asked { from: full, to: before, at, times: 0, done: false, restores: true });
     }
 
@@ -105,7 +107,11 @@ fn is_about(one: Vec2, other: Vec2) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
     const TEXT: (u32, u32) = (720, 400);
     const GRAPHICS: (u32, u32) = (1024, 768);
@@ -114,12 +120,16 @@ mod tests {
 
     /// A frame that comes long after the last.
     fn ask(fitted: &mut Fitted, picture: (u32, u32), now: Vec2) -> Option<Vec2> {
-        let at = fitted.asked.as_ref().map_or(0.0, |asked| asked.at);
-        ask_at(fitted, picture, now, at + 2.0)
+        let at = fitted.asked.as_ref().map_or(*START, |asked| asked.at);
+        fitted.ask(picture, now, at + Duration::from_secs(2), |picture| picture + BARS)
     }
 
-    fn ask_at(fitted: &mut Fitted, picture: (u32, u32), now: Vec2, at: f64) -> Option<Vec2> {
-        fitted.ask(picture, now, at, |picture| picture + BARS)
+    fn ask_at(fitted: &mut Fitted, picture: (u32, u32), now: Vec2, seconds: f64) -> Option<Vec2> {
+        fitted.ask(picture, now, after(seconds), |picture| picture + BARS)
+    }
+
+    fn after(seconds: f64) -> Instant {
+        *START + Duration::from_secs_f64(seconds)
     }
 
     #[test]
@@ -184,7 +194,7 @@ mod tests {
         let wanted = ask_at(&mut fitted, GRAPHICS, AT_FIRST, 0.0).unwrap();
         assert_eq!(ask_at(&mut fitted, GRAPHICS, wanted, 1.5), None);
         assert_eq!(ask_at(&mut fitted, GRAPHICS, own, 1.6), None);
-        fitted.leave_full_screen(full, own, 2.0);
+        fitted.leave_full_screen(full, own, after(2.0));
         assert_eq!(ask_at(&mut fitted, GRAPHICS, full, 2.1), None, "the compositor may do it yet");
         assert_eq!(ask_at(&mut fitted, GRAPHICS, full, 2.4), Some(own));
         assert_eq!(ask_at(&mut fitted, GRAPHICS, own, 2.5), None);

@@ -72,9 +72,8 @@ impl MachineWindow {
             return;
         }
         let now = context.viewport_rect().size();
-        let at = self.began.elapsed().as_secs_f64();
         let bars = now - area.size();
-        let wanted = self.fitted.ask(picture, now, at, |pixels| {
+        let wanted = self.fitted.ask(picture, now, Instant::now(), |pixels| {
             let wanted = pixels / context.pixels_per_point() + bars;
             monitor.map_or(wanted, |monitor| wanted.min(monitor * LARGEST))
         });
