@@ -25,6 +25,40 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// How busy the host's processors are, from now on.
+pub struct Load {
+    began: (u64, u64),
+}
+
+impl Load {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// The host doesn't tell.
+    pub fn watch() -> Result<Self> {
+        Ok(Self { began: processor_times(&fs::read_to_string("/proc/stat")?)? })
+    }
+
+    /// The share of the time since it began that no processor was used for, in hundredths.
+    ///
+    /// # Errors
+    /// The host doesn't tell.
+    pub fn idle_percent(&self) -> Result<u64> {
+        let (idle, all) = processor_times(&fs::read_to_string("/proc/stat")?)?;
+        Ok((idle - self.began.0) * 100 / (all - self.began.1).max(1))
+    }
+}
+
+/// What processors were idle for, and all that they were there for, out of `/proc/stat` (proc_stat(5)).
+fn processor_times(stat: &str) -> Result<(u64, u64)> {
+    let line =
+        stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("/proc/stat has no processors")?;
+    // The time of guests is part of that of users.
+    let times: Vec<u64> = line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>()?;
+    let idle = times.get(3..5).context("/proc/stat lacks times")?;
+    Ok((idle.iter().sum(), times.iter().sum()))
+}
+
 /// What a host's `/dev/kvm` is made to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kvm {
@@ -178,5 +212,18 @@ impl Drop for Mounted {
         if !unmounted.is_ok_and(|status| status.success()) {
             eprintln!("{} stays mounted", self.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_for_a_disk_is_idle_and_guests_count_once() {
+        let stat = "cpu  100 10 20 300 5 1 2 3 40 4\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(processor_times(stat).unwrap(), (305, 441));
+        assert!(processor_times("intr 1\n").is_err());
+        assert!(processor_times("cpu 1\n").is_err());
     }
 }

@@ -11,6 +11,7 @@ pub mod console;
 pub mod desktop;
 pub mod guests;
 pub mod host;
+pub mod keys;
 pub mod media;
 pub mod picture;
 pub mod qemu;
@@ -20,8 +21,9 @@ pub mod tandem;
 pub mod wait;
 
 pub use console::Console;
-pub use desktop::{Desktop, Key, Manager, Stopwatch, Window, Windowing, found};
+pub use desktop::{Desktop, Manager, Stopwatch, Window, Windowing, found};
 pub use guests::{Guest, SECOND_DISK};
+pub use keys::Key;
 pub use picture::Picture;
 pub use sound::SoundServer;
 pub use tandem::{Machine, Said, Tandem};

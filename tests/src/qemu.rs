@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::console::Console;
+use crate::keys;
 use crate::wait::wait_until;
 
 /// A key stays down for so long, and the next follows after as long: a PS/2 keyboard holds 16 bytes, and a guest in the
@@ -119,7 +120,9 @@ impl Console for Qemu {
 
     fn type_text(&self, text: &str) -> Result<()> {
         for character in text.chars() {
-            let keys: Vec<Value> = keys(character)?.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
+            // Its numbers are those of the scan codes' first set, as Linux's are for these keys.
+            let keys: Vec<Value> =
+                keys::of(character)?.iter().map(|key| json!({ "type": "number", "data": key.0 })).collect();
             self.ask("send-key", &json!({ "keys": keys, "hold-time": KEY_MS }))?;
             thread::sleep(Duration::from_millis(u64::from(2 * KEY_MS)));
         }
@@ -215,72 +218,9 @@ fn characters(memory: &[u8]) -> String {
     text
 }
 
-/// The keys that make a character on an American keyboard, by QEMU's names.
-fn keys(character: char) -> Result<Vec<String>> {
-    const PLAIN: [(char, &str); 13] = [
-        (' ', "spc"),
-        ('\n', "ret"),
-        ('-', "minus"),
-        ('=', "equal"),
-        ('\'', "apostrophe"),
-        (';', "semicolon"),
-        (',', "comma"),
-        ('.', "dot"),
-        ('/', "slash"),
-        ('\\', "backslash"),
-        ('[', "bracket_left"),
-        (']', "bracket_right"),
-        ('`', "grave_accent"),
-    ];
-    const SHIFTED: [(char, char); 21] = [
-        ('!', '1'),
-        ('@', '2'),
-        ('#', '3'),
-        ('$', '4'),
-        ('%', '5'),
-        ('^', '6'),
-        ('&', '7'),
-        ('*', '8'),
-        ('(', '9'),
-        (')', '0'),
-        ('_', '-'),
-        ('+', '='),
-        ('"', '\''),
-        (':', ';'),
-        ('<', ','),
-        ('>', '.'),
-        ('?', '/'),
-        ('|', '\\'),
-        ('{', '['),
-        ('}', ']'),
-        ('~', '`'),
-    ];
-    if character.is_ascii_lowercase() || character.is_ascii_digit() {
-        return Ok(vec![character.to_string()]);
-    }
-    if let Some((_, name)) = PLAIN.iter().find(|(known, _)| *known == character) {
-        return Ok(vec![(*name).to_owned()]);
-    }
-    let plain = match SHIFTED.iter().find(|(known, _)| *known == character) {
-        Some((_, plain)) => *plain,
-        None if character.is_ascii_uppercase() => character.to_ascii_lowercase(),
-        None => bail!("an American keyboard has no {character:?}"),
-    };
-    Ok([vec!["shift".to_owned()], keys(plain)?].concat())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn characters_are_keys_with_or_without_shift() {
-        assert_eq!(keys('a').unwrap(), ["a"]);
-        assert_eq!(keys('A').unwrap(), ["shift", "a"]);
-        assert_eq!(keys('|').unwrap(), ["shift", "backslash"]);
-        assert_eq!(keys('\n').unwrap(), ["ret"]);
-        assert!(keys('ß').is_err());
-    }
 
     #[test]
     fn text_memory_is_read_in_rows() {

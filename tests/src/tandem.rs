@@ -225,6 +225,7 @@ impl Tandem {
         keep(".screen.txt", &["screenshot", name, "--text"]);
         keep(".log", &["logs", name]);
         keep(".registers.txt", &["registers", name]);
+        keep(".stats.txt", &["stats", name]);
         let machine = Machine { tandem: self, name: name.to_owned(), serial: PathBuf::new() };
         if let Ok(folder) = machine.folder() {
             fs::copy(folder.join("log/window.txt"), file(".window.txt")).ok();

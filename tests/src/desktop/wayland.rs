@@ -25,8 +25,8 @@ use wayland_protocols_wlr::virtual_pointer::v1::client::{
     zwlr_virtual_pointer_manager_v1::ZwlrVirtualPointerManagerV1, zwlr_virtual_pointer_v1::ZwlrVirtualPointerV1,
 };
 
-use super::keys::{Key, Stroke};
 use super::{PATIENCE, Running, Server, said};
+use crate::keys::{Key, Stroke};
 use crate::wait::wait_until;
 
 /// The screen, in pixels.
@@ -88,7 +88,8 @@ impl Wayland {
         if root {
             // It refuses to run as root, but serves root's programs.
             fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
-            let nobody = said(id_of_nobody())?.trim().parse().context("'id' prints no number")?;
+            let nobody =
+                said(Command::new("id").args(["-u", "nobody"]))?.trim().parse().context("'id' prints no number")?;
             std::os::unix::fs::chown(&runtime, Some(nobody), None)?;
             command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "sway"]);
         }
@@ -115,7 +116,7 @@ impl Wayland {
     fn ask(&self, words: &[&str]) -> Result<Value> {
         let mut command = Command::new("swaymsg");
         command.args(["--raw", "--socket"]).arg(&self.control).args(words);
-        Ok(serde_json::from_str(&said(command).with_context(|| words.join(" "))?)?)
+        Ok(serde_json::from_str(&said(&mut command).with_context(|| words.join(" "))?)?)
     }
 
     /// The windows that are shown.
@@ -135,13 +136,6 @@ impl Wayland {
         let place = || Some([number("x")?, number("y")?, number("width")?, number("height")?]);
         place().with_context(|| format!("window {window} is not on the screen: {rect}"))
     }
-}
-
-/// Asks for the number of the account that sway gets instead of root's.
-fn id_of_nobody() -> Command {
-    let mut command = Command::new("id");
-    command.args(["-u", "nobody"]);
-    command
 }
 
 /// Finds the windows below a node of sway's tree (sway-ipc(7), `GET_TREE`).
@@ -188,11 +182,7 @@ impl Server for Wayland {
         let [left, top, width, height] = self.place(window)?;
         let mut command = Command::new("grim");
         self.surround(&mut command);
-        said({
-            command.args(["-g", &format!("{left},{top} {width}x{height}")]).arg(file);
-            command
-        })
-        .map(drop)
+        said(command.args(["-g", &format!("{left},{top} {width}x{height}")]).arg(file)).map(drop)
     }
 
     fn crash(&mut self) -> Result<()> {

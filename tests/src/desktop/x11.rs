@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::keys::{FIRST_X_CODE, Stroke};
 use super::{PATIENCE, Running, Server, said};
+use crate::keys::{FIRST_X_CODE, Stroke};
 use crate::wait::wait_until;
 
 /// Xvfb with openbox.
@@ -51,15 +51,17 @@ impl X11 {
     }
 
     fn person(&self, words: &[&str]) -> Result<String> {
-        let mut command = self.command("xdotool");
-        command.args(words);
-        said(command).with_context(|| words.join(" "))
+        said(self.command("xdotool").args(words)).with_context(|| words.join(" "))
     }
 }
 
 impl Server for X11 {
     fn surround(&self, command: &mut Command) {
         command.env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY");
+    }
+
+    fn x_display(&self) -> Option<&str> {
+        Some(&self.name)
     }
 
     fn find(&self, title: &str) -> Result<Vec<String>> {
@@ -95,9 +97,8 @@ impl Server for X11 {
     }
 
     fn capture(&self, window: &str, file: &Path) -> Result<()> {
-        let mut import = self.command("import");
-        import.args(["-window", window, "-depth", "8", &format!("png24:{}", file.display())]);
-        said(import).map(drop)
+        let file = format!("png24:{}", file.display());
+        said(self.command("import").args(["-window", window, "-depth", "8", &file])).map(drop)
     }
 
     fn crash(&mut self) -> Result<()> {

@@ -4,13 +4,13 @@ use anyhow::{Context, Result};
 
 /// A key, by Linux's code for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key(pub(super) u32);
+pub struct Key(pub(crate) u32);
 
 /// What an X server adds to Linux's key codes.
-pub(super) const FIRST_X_CODE: u32 = 8;
+pub(crate) const FIRST_X_CODE: u32 = 8;
 
 /// A key that is pressed (`true`) or let go.
-pub(super) type Stroke = (Key, bool);
+pub(crate) type Stroke = (Key, bool);
 
 impl Key {
     /// Enter.
@@ -36,7 +36,7 @@ impl Key {
     const ALT: Key = Key(56);
 
     /// The bit of the modifier (X11 protocol, "Keycodes and modifiers") that the key is.
-    pub(super) fn modifier(self) -> u32 {
+    pub(crate) fn modifier(self) -> u32 {
         match self.0 {
             42 | 54 => 1,
             29 | 97 => 4,
@@ -47,53 +47,62 @@ impl Key {
 }
 
 /// The characters of the keys, by rows, without and with Shift, and the code of a row's first key.
-const ROWS: [(&str, &str, u32); 5] = [
+const ROWS: [(&str, &str, u32); 6] = [
     ("1234567890-=", "!@#$%^&*()_+", 2),
     ("qwertyuiop[]", "QWERTYUIOP{}", 16),
     ("asdfghjkl;'`", "ASDFGHJKL:\"~", 30),
     ("\\zxcvbnm,./", "|ZXCVBNM<>?", 43),
-    (" ", " ", 57),
+    ("\n", "", 28),
+    (" ", "", 57),
 ];
 
-/// The key of a character, and whether Shift has to be held.
-fn key(character: char) -> Option<(Key, bool)> {
-    ROWS.iter().find_map(|(plain, shifted, first)| {
+/// The keys that make a character, the first ones held.
+pub(crate) fn of(character: char) -> Result<Vec<Key>> {
+    let found = ROWS.iter().find_map(|(plain, shifted, first)| {
         let at = |row: &str| row.chars().position(|one| one == character);
-        let found = at(plain).map(|index| (index, false)).or_else(|| at(shifted).map(|index| (index, true)));
-        let (index, shift) = found?;
-        Some((Key(first + u32::try_from(index).ok()?), shift))
-    })
+        let (index, shift) =
+            at(plain).map(|index| (index, false)).or_else(|| at(shifted).map(|index| (index, true)))?;
+        let key = Key(first + u32::try_from(index).ok()?);
+        Some(if shift { vec![Key::SHIFT, key] } else { vec![key] })
+    });
+    found.with_context(|| format!("there is no key for {character:?}"))
 }
 
 /// Keys together, the first ones held.
-pub(super) fn chord(keys: &[Key]) -> Vec<Stroke> {
+pub(crate) fn chord(keys: &[Key]) -> Vec<Stroke> {
     keys.iter().map(|&key| (key, true)).chain(keys.iter().rev().map(|&key| (key, false))).collect()
 }
 
 /// The keys that type a text.
-pub(super) fn typed(text: &str) -> Result<Vec<Stroke>> {
-    let mut strokes = Vec::new();
-    for character in text.chars() {
-        let (key, shift) = key(character).with_context(|| format!("there is no key for {character:?}"))?;
-        strokes.extend(if shift { chord(&[Key::SHIFT, key]) } else { chord(&[key]) });
-    }
-    Ok(strokes)
+pub(crate) fn typed(text: &str) -> Result<Vec<Stroke>> {
+    let strokes: Result<Vec<_>> = text.chars().map(|character| Ok(chord(&of(character)?))).collect();
+    Ok(strokes?.concat())
 }
 
 /// The keys of a shortcut, as `ctrl+n`.
-pub(super) fn named(shortcut: &str) -> Result<Vec<Key>> {
+pub(crate) fn named(shortcut: &str) -> Result<Vec<Key>> {
     let one = |name: &str| match name {
-        "ctrl" => Ok(Key::CTRL),
-        "shift" => Ok(Key::SHIFT),
-        "alt" => Ok(Key::ALT),
-        _ => name.chars().next().and_then(key).map(|(key, _)| key).with_context(|| format!("there is no key {name:?}")),
+        "ctrl" => Ok(vec![Key::CTRL]),
+        "shift" => Ok(vec![Key::SHIFT]),
+        "alt" => Ok(vec![Key::ALT]),
+        _ => of(name.chars().next().context("a shortcut has keys")?),
     };
-    shortcut.split('+').map(one).collect()
+    let keys: Result<Vec<_>> = shortcut.split('+').map(one).collect();
+    Ok(keys?.concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_are_keys_with_or_without_shift() {
+        assert_eq!(of('a').unwrap(), [Key::A]);
+        assert_eq!(of('A').unwrap(), [Key::SHIFT, Key::A]);
+        assert_eq!(of('|').unwrap(), [Key::SHIFT, Key(43)]);
+        assert_eq!(of('\n').unwrap(), [Key::ENTER]);
+        assert!(of('ß').is_err());
+    }
 
     #[test]
     fn characters_are_on_their_keys() {
