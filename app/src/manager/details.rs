@@ -29,9 +29,12 @@ impl Manager {
             };
             for id in first.into_iter().chain(["pause", "resume", "stop", "kill", "edit", "delete"]) {
                 let Some(action) = Action::find(id) else { continue };
-                if known.state().is_some_and(|state| action.is_allowed_in(state))
-                    && ui.button(action.label).on_hover_text(action.help).clicked()
-                {
+                if !known.state().is_some_and(|state| action.is_allowed_in(state)) {
+                    continue;
+                }
+                let likely = first == Some(action.id);
+                let button = if likely { theme::likely_button(ui, action.label) } else { ui.button(action.label) };
+                if button.on_hover_text(action.help).clicked() {
                     chosen = Some(action.id);
                 }
             }

@@ -113,6 +113,10 @@ pub(super) struct Manager {
     search: String,
     /// The search field gets the keyboard.
     focus_search: bool,
+    /// The row of the machine that is looked at gets the keyboard.
+    focus_row: bool,
+    /// A row had the keyboard when the list was drawn last.
+    row_focused: bool,
     thumbnails: Thumbnails,
     tasks: Tasks<Finish>,
     toasts: Toasts<Offer>,
@@ -138,6 +142,8 @@ impl Manager {
             selected: None,
             search: String::new(),
             focus_search: false,
+            focus_row: false,
+            row_focused: false,
             thumbnails: Thumbnails::default(),
             tasks: Tasks::new(),
             toasts: Toasts::default(),

@@ -158,6 +158,52 @@ fn machines_are_listed_and_found_by_their_names() {
 }
 
 #[test]
+fn the_arrow_keys_choose_a_machine() {
+    let (_folder, library) = library(&["VM 10", "VM 9", "VM 100"]);
+    let mut harness = open(&library);
+    wait_for(&mut harness, "VM 100, Off");
+    let chosen = |harness: &Harness<'_, Manager>| harness.state().selected.clone();
+    let mut press = |key| {
+        harness.key_press(key);
+        harness.step();
+        harness.step();
+        chosen(&harness).unwrap_or_default()
+    };
+    // The first is looked at when none was chosen.
+    assert_eq!(press(Key::ArrowDown), "VM 10");
+    assert_eq!(press(Key::ArrowDown), "VM 100");
+    assert_eq!(press(Key::ArrowDown), "VM 100");
+    assert_eq!(press(Key::ArrowUp), "VM 10");
+    assert_eq!(press(Key::ArrowUp), "VM 9");
+    // From the search field as well.
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::F);
+    harness.step();
+    harness.step();
+    harness.event(egui::Event::Text("10".into()));
+    wait_gone(&mut harness, "VM 9, Off");
+    harness.key_press(Key::ArrowDown);
+    harness.step();
+    harness.step();
+    assert_eq!(chosen(&harness).as_deref(), Some("VM 100"));
+    harness.key_press(Key::Delete);
+    wait_gone(&mut harness, "VM 100, Off");
+    assert_eq!(library.trash().unwrap().len(), 1);
+}
+
+#[test]
+fn the_right_button_shows_what_can_be_done_to_a_machine() {
+    let (_folder, library) = library(&["Debian", "Mint"]);
+    let mut harness = open(&library);
+    wait_for(&mut harness, "Mint, Off");
+    harness.get_by_label("Mint, Off").click_secondary();
+    harness.step();
+    wait_for(&mut harness, "Rename… F2");
+    harness.get_by_label("Rename… F2").click();
+    wait_for(&mut harness, "Rename 'Mint'");
+    assert_eq!(harness.state().selected.as_deref(), Some("Mint"));
+}
+
+#[test]
 fn a_machine_is_deleted_by_a_key_and_brought_back_by_a_button() {
     let (_folder, library) = library(&["Debian", "Mint"]);
     let mut harness = open(&library);

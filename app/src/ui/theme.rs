@@ -35,6 +35,9 @@ fn adapt(style: &mut Style, accent: Color32) {
     let text = if visuals.dark_mode { Color32::from_gray(0xd0) } else { Color32::from_gray(0x28) };
     visuals.widgets.noninteractive.fg_stroke.color = text;
     visuals.weak_text_alpha = 0.72;
+    // The edge of what can be used: 3 to 1 (WCAG 2.1, 1.4.11).
+    let edge = if visuals.dark_mode { Color32::from_gray(0x6c) } else { Color32::from_gray(0x8e) };
+    visuals.widgets.inactive.bg_stroke = Stroke::new(1.0, edge);
     visuals.selection.bg_fill = accent.gamma_multiply(0.55);
     visuals.hyperlink_color = accent;
     visuals.window_corner_radius = CornerRadius::same(10);
@@ -69,6 +72,17 @@ pub(crate) fn default_button_if(ui: &mut Ui, enabled: bool, label: &str) -> bool
     // A button that has the keyboard is pressed by Enter itself.
     let other_focus = ui.memory(|memory| memory.focused().is_some_and(|focused| focused != button.id));
     button.clicked() || !other_focus && ui.input(|input| input.key_pressed(egui::Key::Enter))
+}
+
+/// A button for what is most likely wanted. Enter doesn't press it.
+pub(crate) fn likely_button(ui: &mut Ui, label: &str) -> Response {
+    ui.add(Button::new(RichText::new(label).color(Color32::WHITE).strong()).fill(ACCENT_LIGHT))
+}
+
+/// A button as wide as there is room.
+pub(crate) fn wide_button(ui: &mut Ui, label: &str) -> Response {
+    let width = ui.available_width();
+    ui.add(Button::new(label).min_size(vec2(width, 0.0)))
 }
 
 /// The frame of something that went wrong.

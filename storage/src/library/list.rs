@@ -170,7 +170,7 @@ impl Listed {
 }
 
 impl Library {
-    /// Everything in the library, by name.
+    /// Everything in the library, by name: what only differs by a number, by what that counts.
     ///
     /// # Errors
     /// When the library's folder can't be read.
@@ -187,9 +187,7 @@ impl Library {
         entries.sort();
         let mut list: Vec<Listed> = entries.iter().filter_map(|entry| read(entry)).collect();
         mark_doubles(&mut list);
-        list.sort_by_cached_key(|entry| {
-            (entry.name().to_lowercase(), entry.name().to_owned(), entry.folder().to_owned())
-        });
+        list.sort_by_cached_key(|entry| (in_order(entry.name()), entry.name().to_owned(), entry.folder().to_owned()));
         Ok(list)
     }
 
@@ -279,6 +277,27 @@ fn name_in(text: &str) -> Option<String> {
     let (document, _) = toml::de::DeTable::parse_recoverable(text);
     let name = document.get_ref().get("name")?.get_ref().as_str()?;
     Name::new(name).ok().map(|name| name.to_string())
+}
+
+/// A part of a name, as people put names in order. A number has more digits the larger it is, once its zeros in front are gone.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Number(usize, String),
+    Text(String),
+}
+
+fn in_order(name: &str) -> Vec<Part> {
+    let name = name.to_lowercase();
+    let parts = name.as_bytes().chunk_by(|one, next| one.is_ascii_digit() == next.is_ascii_digit());
+    let part = |part: &[u8]| {
+        let text = String::from_utf8_lossy(part);
+        if !part[0].is_ascii_digit() {
+            return Part::Text(text.into_owned());
+        }
+        let number = text.trim_start_matches('0');
+        Part::Number(number.len(), number.to_owned())
+    };
+    parts.map(part).collect()
 }
 
 /// Of several machines with the same name or UUID, only the first can be used: that whose folder is called as the

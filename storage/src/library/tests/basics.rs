@@ -54,6 +54,20 @@ fn a_machine_is_found_again_with_everything_in_it() {
 }
 
 #[test]
+fn machines_are_in_the_order_in_which_people_put_names() {
+    let (_dir, library) = library();
+    let names =
+        ["mint 1", "Mint 2", "Mint 02", "mint 10", "Mint 10b", "mint 99999999999999999999999", "Mint a", "Mint ä"];
+    for name in names.iter().rev() {
+        create(&library, name).unwrap();
+    }
+    let listed: Vec<String> = library.list().unwrap().iter().map(|entry| entry.name().to_owned()).collect();
+    let expected =
+        ["mint 1", "Mint 02", "Mint 2", "mint 10", "Mint 10b", "mint 99999999999999999999999", "Mint a", "Mint ä"];
+    assert_eq!(listed, expected);
+}
+
+#[test]
 fn names_may_be_any_text() {
     let (_dir, library) = library();
     let names = ["a/b", "..", ".new-x", "日本語 🐧", "50%", "CON", "mint", "Mint", &"é".repeat(200), "-rf", "  x"];
