@@ -15,8 +15,12 @@ pub(crate) type Stroke = (Key, bool);
 impl Key {
     /// Enter.
     pub const ENTER: Key = Key(28);
+    /// The left Alt.
+    pub const ALT: Key = Key(56);
     /// The function key F2.
     pub const F2: Key = Key(60);
+    /// The function key F4.
+    pub const F4: Key = Key(62);
     /// The right Ctrl, by which a machine's window is spoken to.
     pub const HOST: Key = Key(97);
     /// The key of the letter A.
@@ -33,7 +37,6 @@ impl Key {
     pub const Q: Key = Key(16);
     const CTRL: Key = Key(29);
     const SHIFT: Key = Key(42);
-    const ALT: Key = Key(56);
 
     /// The bit of the modifier (X11 protocol, "Keycodes and modifiers") that the key is.
     pub(crate) fn modifier(self) -> u32 {

@@ -37,6 +37,7 @@ macro_rules! on_both {
 
 on_both! {
     a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse
+    the_machine_has_every_key_while_it_has_the_mouse
     a_window_is_closed_and_opened_again_while_the_machine_runs
     a_machine_outlives_its_display_and_is_seen_on_another
     full_screen_has_nothing_but_the_guest
@@ -113,6 +114,29 @@ fn a_window_shows_the_guest_pixel_for_pixel_and_takes_keys_and_mouse(windowing: 
     window.chord(&[Key::HOST, Key::P])?;
     machine.wait_for_state("paused", Patience::REACTION)?;
     window.chord(&[Key::HOST, Key::P])?;
+    machine.wait_for_state("running", Patience::REACTION)
+}
+
+fn the_machine_has_every_key_while_it_has_the_mouse(windowing: Windowing) -> Result<()> {
+    let (desktop, tandem) = (Desktop::start(windowing)?, Tandem::new()?);
+    let machine = tandem.create_welcome()?;
+    let window = start(&tandem, &machine, &desktop)?;
+    let (x, y) = wait_until_shown(&tandem, &machine, &window)?;
+    window.click(x + 500, y + 300)?;
+    wait_until_pointed(&machine, &window)?;
+    // On these desktops that closes the window that has the keyboard.
+    window.chord(&[Key::ALT, Key::F4])?;
+    machine.wait_for_serial("key down 3e F4", Patience::REACTION)?;
+    window.type_text("Hello")?;
+    window.key(Key::ENTER)?;
+    machine.wait_for_serial("line Hello", Patience::REACTION)?;
+    // They are the desktop's again as soon as the mouse is, and a running machine's window asks.
+    window.key(Key::HOST)?;
+    wait_until("the window's end", Patience::REACTION, || {
+        window.chord(&[Key::ALT, Key::F4])?;
+        window.key(Key::ENTER)?;
+        Ok((!desktop.shows("Welcome")?).then_some(()))
+    })?;
     machine.wait_for_state("running", Patience::REACTION)
 }
 

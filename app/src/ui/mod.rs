@@ -1,5 +1,6 @@
 //! What the manager's window and a machine's window have in common.
 
+mod every_key;
 pub(crate) mod files;
 pub(crate) mod form;
 #[cfg(test)]

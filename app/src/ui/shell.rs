@@ -1,12 +1,16 @@
 //! A window: winit's event loop with eframe's drawing in it. A [`Watcher`] sees keys and the mouse's own movement before egui
 //! does, which tells no number pad from the main keys, nor left Shift from right.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{OnceCell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use eframe::{
     AppCreator, EframeWinitApplication, NativeOptions, Renderer, UserEvent,
-    egui::{IconData, ViewportBuilder},
+    egui::{self, IconData, ViewportBuilder},
 };
 use winit::{
     application::ApplicationHandler,
@@ -14,8 +18,11 @@ use winit::{
     event_loop::{ActiveEventLoop, ControlFlow, DeviceEvents, EventLoop},
     keyboard::PhysicalKey,
     platform::wayland::EventLoopExtWayland,
+    raw_window_handle::{HasWindowHandle as _, RawWindowHandle},
     window::WindowId,
 };
+
+use super::every_key::{EveryKey, Grabbed, Inhibitor, KeyboardGrab};
 
 /// The name by which desktops know our windows; the desktop entry is called so too.
 pub(crate) const APP_ID: &str = "tandem";
@@ -45,6 +52,9 @@ pub(crate) trait Watcher {
 
     /// What is down counts as up from now on.
     fn let_go(&mut self);
+
+    /// Whether the window is to have every key while it has the keyboard, those too that the desktop keeps for itself.
+    fn wants_every_key(&self) -> bool;
 }
 
 /// One who lets egui see everything.
@@ -66,6 +76,10 @@ impl Watcher for () {
     fn focus(&mut self, _focused: bool) {}
 
     fn let_go(&mut self) {}
+
+    fn wants_every_key(&self) -> bool {
+        false
+    }
 }
 
 /// A second window, which covers eframe's while it is there. Its keys and buttons go to the [`Watcher`] like those of the first.
@@ -81,6 +95,9 @@ pub(crate) trait Cover {
 
     /// Whether it is that window.
     fn owns(&self, window: WindowId) -> bool;
+
+    /// The window system's own name for it, while it is there.
+    fn handle(&self) -> Option<RawWindowHandle>;
 
     /// Something happened to it.
     fn window_event(&mut self, event: &WindowEvent);
@@ -98,6 +115,10 @@ impl Cover for () {
 
     fn owns(&self, _window: WindowId) -> bool {
         false
+    }
+
+    fn handle(&self) -> Option<RawWindowHandle> {
+        None
     }
 
     fn window_event(&mut self, _event: &WindowEvent) {}
@@ -150,8 +171,15 @@ pub(crate) fn run_covered<'a>(
         persist_window: false,
         ..NativeOptions::default()
     };
-    let app = eframe::create_native(APP_ID, options, create(surroundings), &event_loop);
-    let mut shell = Shell { app, watcher, cover, window: None, focus: Focus::default(), covered: false };
+    let first = Rc::new(OnceCell::new());
+    let (made, create) = (first.clone(), create(surroundings));
+    let create: AppCreator<'a> = Box::new(move |creation| {
+        let _ = made.set(First { context: creation.egui_ctx.clone(), handle: creation.window_handle()?.as_raw() });
+        create(creation)
+    });
+    let app = eframe::create_native(APP_ID, options, create, &event_loop);
+    let (focus, keys) = (Focus::default(), Keys::Unasked);
+    let mut shell = Shell { app, watcher, cover, surroundings, first, window: None, focus, covered: false, keys };
     event_loop.run_app(&mut shell).context("the window could not be kept open")
 }
 
@@ -163,11 +191,21 @@ struct Shell<'a> {
     app: EframeWinitApplication<'a>,
     watcher: Rc<RefCell<dyn Watcher>>,
     cover: Rc<RefCell<dyn Cover>>,
+    surroundings: Surroundings,
+    /// Once it is made.
+    first: Rc<OnceCell<First>>,
     /// Eframe's window, once something has happened to it: it is the first.
     window: Option<WindowId>,
     focus: Focus,
     /// Eframe was told that its window is covered.
     covered: bool,
+    keys: Keys,
+}
+
+/// Eframe's window, which is there until the event loop ends.
+struct First {
+    context: egui::Context,
+    handle: RawWindowHandle,
 }
 
 /// Which windows have the keyboard.
@@ -175,6 +213,18 @@ struct Shell<'a> {
 struct Focus {
     window: bool,
     cover: bool,
+    /// The one that got it last.
+    last: Option<WindowId>,
+}
+
+/// Whose the keys are that the desktop keeps for itself.
+enum Keys {
+    /// They may be had, and nobody has wanted them yet.
+    Unasked,
+    /// A window's, if it wants them.
+    Windows(Box<dyn EveryKey>),
+    /// The desktop's.
+    Desktops,
 }
 
 impl Shell<'_> {
@@ -198,11 +248,89 @@ impl Shell<'_> {
     }
 }
 
+impl Shell<'_> {
+    /// Takes every key, or gives the desktop its own back, as is wanted.
+    fn attend_keys(&mut self, event_loop: &ActiveEventLoop) {
+        let focused = (self.focus.window || self.focus.cover).then_some(self.focus.last).flatten();
+        let wanted = focused.filter(|_| self.watcher.borrow().wants_every_key());
+        if matches!(self.keys, Keys::Unasked)
+            && wanted.is_some()
+            && let Some(first) = self.first.get()
+        {
+            self.keys = match every_key(self.surroundings, event_loop, first.context.clone()) {
+                Ok(every_key) => Keys::Windows(every_key),
+                Err(error) => no_keys(&error),
+            };
+        }
+        let Keys::Windows(every_key) = &mut self.keys else { return };
+        if every_key.window() == wanted {
+            return;
+        }
+        every_key.release();
+        let Some(window) = wanted else { return };
+        let cover = self.cover.borrow();
+        let handle = if cover.owns(window) { cover.handle() } else { self.first.get().map(|first| first.handle) };
+        if let Some(handle) = handle
+            && let Err(error) = every_key.grab(window, handle)
+        {
+            self.keys = no_keys(&error);
+        }
+    }
+
+    /// Takes the keys that have come, or their loss.
+    fn take_keys(&mut self, event_loop: &ActiveEventLoop) {
+        let Keys::Windows(every_key) = &mut self.keys else { return };
+        let grabbed = every_key.take();
+        for grabbed in grabbed {
+            match grabbed {
+                Grabbed::Key(key, down) => {
+                    self.watcher.borrow_mut().key(key, down);
+                }
+                Grabbed::Lost => {
+                    let Keys::Windows(every_key) = &mut self.keys else { return };
+                    if let Some(window) = every_key.window() {
+                        every_key.release();
+                        self.window_event(event_loop, window, WindowEvent::Focused(false));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether it only says that the grab has taken the keyboard from its own window.
+    fn is_of_grab(&self, window: WindowId, event: &WindowEvent) -> bool {
+        let Keys::Windows(every_key) = &self.keys else { return false };
+        *event == WindowEvent::Focused(false) && every_key.takes_focus() && every_key.window() == Some(window)
+    }
+}
+
+/// Who gives every key here. `context` is drawn anew when something has come.
+fn every_key(
+    surroundings: Surroundings,
+    event_loop: &ActiveEventLoop,
+    context: egui::Context,
+) -> Result<Box<dyn EveryKey>> {
+    Ok(if surroundings.wayland {
+        Box::new(Inhibitor::new(event_loop.owned_display_handle())?)
+    } else {
+        Box::new(KeyboardGrab::connect(move || context.request_repaint())?)
+    })
+}
+
+/// The desktop keeps its keys, as it does on displays without a grab.
+fn no_keys(error: &anyhow::Error) -> Keys {
+    tracing::warn!("the desktop keeps its own keys: {error:#}");
+    Keys::Desktops
+}
+
 impl ApplicationHandler<UserEvent> for Shell<'_> {
     fn window_event(&mut self, event_loop: &ActiveEventLoop, window: WindowId, mut event: WindowEvent) {
         let of_cover = self.cover.borrow().owns(window);
         if !of_cover && *self.window.get_or_insert(window) != window {
             // What is left of a cover that has gone.
+            return;
+        }
+        if self.is_of_grab(window, &event) {
             return;
         }
         if let WindowEvent::Occluded(occluded) = &mut event {
@@ -224,6 +352,9 @@ impl ApplicationHandler<UserEvent> for Shell<'_> {
             }
             WindowEvent::Focused(focused) => {
                 *(if of_cover { &mut self.focus.cover } else { &mut self.focus.window }) = *focused;
+                if *focused {
+                    self.focus.last = Some(window);
+                }
                 watcher.focus(self.focus.cover || self.focus.window);
                 false
             }
@@ -260,12 +391,15 @@ impl ApplicationHandler<UserEvent> for Shell<'_> {
     }
 
     fn user_event(&mut self, event_loop: &ActiveEventLoop, event: UserEvent) {
+        self.take_keys(event_loop);
         self.cover.borrow_mut().wake();
         self.app.user_event(event_loop, event);
     }
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
         self.attend_cover(event_loop);
+        self.take_keys(event_loop);
+        self.attend_keys(event_loop);
         self.app.about_to_wait(event_loop);
     }
 

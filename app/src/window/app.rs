@@ -335,7 +335,7 @@ impl MachineWindow {
         context.send_viewport_cmd(ViewportCommand::CursorVisible(!captured));
         if captured {
             let host_key = theme::key_name(self.hands.borrow().host_key());
-            self.say(context, format!("The machine has the mouse. {host_key} takes it back"));
+            self.say(context, format!("The machine has the mouse and the keyboard. {host_key} takes them back"));
         }
     }
 

@@ -170,4 +170,8 @@ impl Watcher for Hands {
         let released = self.keyboard.let_go();
         self.link.input(released);
     }
+
+    fn wants_every_key(&self) -> bool {
+        self.captured && self.keys_to_guest
+    }
 }

@@ -20,6 +20,7 @@ use machine::console::Frame;
 use winit::{
     event::{ElementState, WindowEvent},
     event_loop::ActiveEventLoop,
+    raw_window_handle::{HasWindowHandle as _, RawWindowHandle},
     window::{CursorGrabMode, Fullscreen, Window, WindowId},
 };
 
@@ -250,6 +251,11 @@ impl Cover for ShaderScreen {
 
     fn owns(&self, window: WindowId) -> bool {
         self.cover.as_ref().is_some_and(|cover| cover.window.id() == window)
+    }
+
+    fn handle(&self) -> Option<RawWindowHandle> {
+        let cover = self.cover.as_ref()?;
+        cover.window.window_handle().ok().map(|handle| handle.as_raw())
     }
 
     fn window_event(&mut self, event: &WindowEvent) {

@@ -37,6 +37,7 @@ const CONFIG: &str = "xwayland disable
 output * resolution 1600x1000 position 0 0
 default_border none
 default_floating_border none
+bindsym Mod1+F4 kill
 for_window [app_id=\".*\"] floating enable, border none, move absolute position 0 0
 ";
 
