@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -46,6 +47,35 @@ impl Load {
     pub fn idle_percent(&self) -> Result<u64> {
         let (idle, all) = processor_times(&fs::read_to_string("/proc/stat")?)?;
         Ok((idle - self.began.0) * 100 / (all - self.began.1).max(1))
+    }
+}
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// The time of processors, since it began.
+    pub processors: Duration,
+    /// Its memory, what it shares with others included, in bytes.
+    pub resident: u64,
+}
+
+impl Usage {
+    /// What a process has used up to now.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn of(process: u32) -> Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("the process is gone")?;
+        // proc_pid_stat(5): its name, the second field, may hold anything.
+        let (_, rest) = stat.rsplit_once(')').context("a process without a name")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let number =
+            |field: usize| fields.get(field - 3).context("a field is missing")?.parse::<u64>().context("a number");
+        let ticks = number(14)? + number(15)?;
+        Ok(Self {
+            processors: Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()),
+            resident: number(24)? * rustix::param::page_size() as u64,
+        })
     }
 }
 
@@ -225,5 +255,15 @@ mod tests {
         assert_eq!(processor_times(stat).unwrap(), (305, 441));
         assert!(processor_times("intr 1\n").is_err());
         assert!(processor_times("cpu 1\n").is_err());
+    }
+
+    #[test]
+    fn a_process_has_used_memory_and_time() {
+        let before = Usage::of(std::process::id()).unwrap();
+        assert!(before.resident > 1 << 20, "{before:?}");
+        let end = std::time::Instant::now() + Duration::from_millis(100);
+        while std::time::Instant::now() < end {}
+        assert!(Usage::of(std::process::id()).unwrap().processors > before.processors);
+        assert!(Usage::of(u32::MAX).is_err());
     }
 }

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::fs;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use whole_machine::{
@@ -18,6 +19,10 @@ const SKY: [u32; 4] = [20, 20, 900, 200];
 const KEY_CODE: [u16; 4] = [330, 672, 190, 22];
 const STROKES: u64 = 60;
 const ROUNDS: u32 = 3;
+/// How long a manager that has nothing to do is looked at.
+const WATCHED: Duration = Duration::from_secs(10);
+/// After so long the manager's window is there.
+const WINDOW_OPENS: Duration = Duration::from_millis(700);
 /// Where nothing else runs, two processors are idle for more than twice this share of the test, in hundredths.
 const IDLE_LEAST: u64 = 25;
 /// Of a screen with sixty in a second.
@@ -194,10 +199,28 @@ fn full_screen_has_nothing_but_the_guest(windowing: Windowing) -> Result<()> {
     wait_until("a window again", Patience::REACTION, || Ok((window.picture()?.size() != (1600, 1000)).then_some(())))
 }
 
+/// Whether times say nothing here, and says so.
+fn is_in_lab() -> bool {
+    let lab = std::env::var_os("LAB").is_some();
+    if lab {
+        host::skip("on the lab's software processor, times say nothing");
+    }
+    lab
+}
+
+/// Whether other programs had the processors while times were measured, and says so.
+fn is_busy(load: &host::Load) -> Result<bool> {
+    let idle = load.idle_percent()?;
+    let busy = idle < IDLE_LEAST;
+    if busy {
+        host::skip(&format!("this computer is too busy to measure times: it is idle for {idle} % of the time"));
+    }
+    Ok(busy)
+}
+
 #[test]
 fn a_key_changes_a_pixel_within_two_frames() -> Result<()> {
-    if std::env::var_os("LAB").is_some() {
-        host::skip("on the lab's software processor, times say nothing");
+    if is_in_lab() {
         return Ok(());
     }
     let (desktop, tandem) = (Desktop::start(Windowing::X11)?, Tandem::new()?);
@@ -224,14 +247,42 @@ fn a_key_changes_a_pixel_within_two_frames() -> Result<()> {
             return Ok(());
         }
     }
-    let idle = load.idle_percent()?;
-    if idle < IDLE_LEAST {
-        host::skip(&format!(
-            "this computer is too busy to measure times: its processors are idle for {idle} % of the time"
-        ));
+    if is_busy(&load)? {
         return Ok(());
     }
     bail!("in none of {ROUNDS} rounds a quarter was within {TWO_FRAMES:?}")
+}
+
+#[test]
+fn ten_machines_are_listed_soon_and_cost_next_to_nothing() -> Result<()> {
+    if is_in_lab() {
+        return Ok(());
+    }
+    let (desktop, tandem) = (Desktop::start(Windowing::X11)?, Tandem::new()?);
+    for number in 1..=10 {
+        tandem.create(&format!("VM {number}"), &["--disk", "10G"])?;
+    }
+    let load = host::Load::watch()?;
+    let manager = desktop.manager(&tandem)?;
+    // What starts a machine is drawn like a default button.
+    manager.default_button()?;
+    let mut used = manager.usage()?.processors;
+    wait_until("the manager to come to rest", Patience::REACTION, || {
+        let now = manager.usage()?.processors;
+        Ok((std::mem::replace(&mut used, now) == now).then_some(()))
+    })?;
+    let (began, before) = (Instant::now(), manager.usage()?);
+    thread::sleep(WATCHED);
+    let (elapsed, after) = (began.elapsed(), manager.usage()?);
+    let share = (after.processors - before.processors).as_secs_f64() / elapsed.as_secs_f64() * 100.0;
+    let mebibytes = after.resident >> 20;
+    eprintln!("ten machines: a window after {:?}, {share:.2} % of a processor, {mebibytes} MiB", manager.took);
+    ensure!(share < 1.0, "it uses {share} % of a processor, and nothing happens");
+    ensure!(mebibytes < 150, "it uses {mebibytes} MiB");
+    if manager.took >= WINDOW_OPENS && !is_busy(&load)? {
+        bail!("its window came after {:?}", manager.took);
+    }
+    manager.quit()
 }
 
 #[test]

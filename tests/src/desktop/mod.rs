@@ -16,13 +16,17 @@ use tempfile::TempDir;
 pub use self::latency::Stopwatch;
 use self::wayland::Wayland;
 use self::x11::X11;
+use crate::host::Usage;
 use crate::keys::{self, Key, Stroke};
 use crate::picture::Picture;
 use crate::tandem::{Machine, Tandem};
-use crate::wait::wait_until;
+use crate::wait::{wait, wait_until};
 
 /// How long the server, or a window, may take to be there.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How often it is looked whether a window is there.
+const WINDOW_POLL: Duration = Duration::from_millis(20);
 
 /// A display server with a window manager, and a person at it; they end with the value.
 pub struct Desktop {
@@ -68,6 +72,8 @@ trait Server {
 pub struct Manager<'a> {
     /// Its window.
     pub window: Window<'a>,
+    /// How long it took from the command until there was a window.
+    pub took: Duration,
     process: Running,
 }
 
@@ -80,6 +86,14 @@ const TYPED_AGAIN: Duration = Duration::from_secs(20);
 const DEFAULT_BUTTON: [u8; 3] = [0x1f, 0x63, 0xd6];
 
 impl Manager<'_> {
+    /// What its process has used.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.process.0.id())
+    }
+
     /// Where the button is that Enter presses, when it can be pressed.
     ///
     /// # Errors
@@ -207,12 +221,14 @@ impl Desktop {
     /// It doesn't open.
     pub fn manager(&self, tandem: &Tandem) -> Result<Manager<'_>> {
         let mut command = tandem.command::<&str>([]);
+        let began = Instant::now();
         let process = self.surround(&mut command).stderr(Stdio::null()).spawn().context("can't run tandem")?;
         // It is ended with the value from now on, whatever happens.
         let process = Running(process);
         let window = self.window("Tandem")?;
+        let took = began.elapsed();
         window.activate()?;
-        Ok(Manager { window, process })
+        Ok(Manager { window, took, process })
     }
 
     /// Waits for a window of that title.
@@ -220,8 +236,8 @@ impl Desktop {
     /// # Errors
     /// None came.
     pub fn window(&self, title: &str) -> Result<Window<'_>> {
-        let id =
-            wait_until(&format!("the window {title:?}"), PATIENCE, || Ok(self.server.find(title)?.into_iter().next()))?;
+        let first = || Ok(self.server.find(title)?.into_iter().next());
+        let id = wait(&format!("the window {title:?}"), PATIENCE, WINDOW_POLL, first)?;
         Ok(Window { desktop: self, id })
     }
 
