@@ -191,7 +191,8 @@ fn run_twice(mut order: Order, report: &Report) -> Result<()> {
 /// The software processor that the lab runs on loses its own kernel now and then: by a triple fault, a panic, or by never
 /// coming to an end of something. No program of a user may be able to end or to stop a machine (a test that doesn't end is
 /// ended in the lab itself), so no test is at fault: one that was running then is tried again, at most [`TRIALS`] times in
-/// all, and the sum tells how many labs were lost.
+/// all, and the sum tells how many labs were lost. One that no lab survived counts as not tried here if it passed in another
+/// place, and as failed if it didn't ([`unsurvived`]).
 ///
 /// Once in many boots it saves its own host's registers as the guest's, which then freezes (`docs/limits.md`). A test that
 /// failed is therefore tried once more in a new lab, if there are no more than [`UNSTEADY_MOST`] in this place; the sum names those that passed only then.
@@ -242,11 +243,21 @@ fn run_in_lab(mut lab: Lab, mut order: Order, xtask: &Path, place: &str, report:
                 continue;
             }
             order.tests.retain(|test| test.title != title);
-            let (verdict, output) = (Verdict::Failed("the lab did not survive it".to_owned()), output.clone());
+            let verdict = unsurvived(report.has_passed(&title));
+            let output = output.clone();
             report.event(place, &Event::Ended { title, verdict, seconds: 0.0, output });
         }
     }
     Ok(())
+}
+
+/// What is said of a test that no lab of a place survived. The lab's processor is at fault and not the test, which is known where it
+/// passed elsewhere; where it passed nowhere, nothing is known of it.
+fn unsurvived(passed_elsewhere: bool) -> Verdict {
+    match passed_elsewhere {
+        true => Verdict::Skipped("no lab survived it here; it passed in another place".to_owned()),
+        false => Verdict::Failed("the lab did not survive it".to_owned()),
+    }
 }
 
 /// Follows the results that tests in a lab write.

@@ -86,7 +86,7 @@ pub(crate) fn needs(program: &Program, name: &str) -> Needs {
 fn limit(needs: Needs) -> Duration {
     Duration::from_secs(match needs {
         Needs::Nothing => 120,
-        Needs::SimpleKvm | Needs::Kvm => 1200,
+        Needs::SimpleKvm | Needs::Kvm => 900,
         Needs::KvmForLong => 3600,
     })
 }

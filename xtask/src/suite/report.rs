@@ -24,6 +24,8 @@ struct Seen {
     unsteady: Vec<String>,
     /// The titles that passed or failed somewhere.
     settled: HashSet<String>,
+    /// Those that passed.
+    passed_somewhere: HashSet<String>,
 }
 
 impl Report {
@@ -39,6 +41,7 @@ impl Report {
         match verdict {
             Verdict::Passed => {
                 seen.passed += 1;
+                seen.passed_somewhere.insert(title.clone());
                 println!("   pass {line}{}", if second { " (at the second trial)" } else { "" });
                 if second {
                     seen.unsteady.push(format!("{place}: {title}"));
@@ -59,6 +62,11 @@ impl Report {
     /// Whether a test has passed or failed in some place.
     pub(crate) fn is_settled(&self, title: &str) -> bool {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).settled.contains(title)
+    }
+
+    /// Whether a test has passed in some place.
+    pub(crate) fn has_passed(&self, title: &str) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).passed_somewhere.contains(title)
     }
 
     /// Takes a lab that ended under a test, which will be tried again.
@@ -148,6 +156,15 @@ mod tests {
         report.failed_once("lab: boot", "it froze");
         report.event("lab", &ended(Verdict::Failed("it froze".into())));
         assert!(!report.close());
+    }
+
+    #[test]
+    fn what_passed_somewhere_is_known() {
+        let report = Report::default();
+        report.event("lab", &ended(Verdict::Failed("it froze".into())));
+        assert!(report.is_settled("boot") && !report.has_passed("boot"));
+        report.event("another lab", &ended(Verdict::Passed));
+        assert!(report.has_passed("boot"));
     }
 
     #[test]
